@@ -1,0 +1,1 @@
+"""Floor 0: what is kept. Knows SQL and files; no gradio, no torch, no model API."""

@@ -1,0 +1,108 @@
+"""The one SQLite file of a data directory: a connection per call, pragmas, migration, backup, check."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import sqlite_utils
+
+from store.errors import StorageError
+from store.schema import migrate
+
+FILE_NAME = "eyewitness.db"
+# A writer waits this long for another one before it gives up, in milliseconds.
+BUSY_MS = 10_000
+
+
+@contextmanager
+def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
+    """Yield a fresh connection to the database of `data`, made and migrated when needed; 0.2 ms.
+
+    Raises StorageError when the directory or the disk refuses.
+    """
+    with _storage_errors(data):
+        data.mkdir(parents=True, exist_ok=True)
+        with closing(_connect(data / FILE_NAME)) as conn:
+            db = sqlite_utils.Database(conn)
+            migrate(db)
+            yield db
+
+
+@contextmanager
+def transaction(db: sqlite_utils.Database) -> Iterator[None]:
+    """Hold one immediate transaction: all of it is kept, or none.
+
+    A deferred BEGIN that reads and then writes would fail at once with SQLITE_BUSY_SNAPSHOT beside another writer.
+    """
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        # A full disk rolls back by itself; a second ROLLBACK would hide the reason.
+        if db.conn.in_transaction:
+            db.conn.execute("ROLLBACK")
+        raise
+    db.conn.execute("COMMIT")
+
+
+def backup(data: Path, target: Path) -> int:
+    """Copy the database to `target` while others work (SQLite's online backup); return its size in bytes.
+
+    Raises StorageError when `target` exists or cannot be written.
+    """
+    if target.exists():
+        raise StorageError(f"{target} exists already. Give a new file name; a backup never overwrites.")
+    with _storage_errors(data), closing(_connect(data / FILE_NAME)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    return target.stat().st_size
+
+
+def check(data: Path) -> list[str]:
+    """Return a sentence for each thing that is wrong: integrity, foreign keys, media digests. Reads every media file."""
+    problems: list[str] = []
+    with open_store(data) as db:
+        for (message,) in db.conn.execute("PRAGMA integrity_check"):
+            if message != "ok":
+                problems.append(f"Integrity: {message}.")
+        for table, rowid, parent, _ in db.conn.execute("PRAGMA foreign_key_check"):
+            problems.append(f"Foreign key: row {rowid} of {table} points at nothing in {parent}.")
+        known = {row["digest"] for row in db.query("SELECT digest FROM media")}
+        known |= {row["proxy_digest"] for row in db.query("SELECT proxy_digest FROM media WHERE proxy_digest IS NOT NULL")}
+    return problems + [problem for digest in sorted(known) if (problem := _media_problem(data, digest))]
+
+
+def _media_problem(data: Path, digest: str) -> str | None:
+    path = data / "media" / digest[:2] / digest
+    if not path.is_file():
+        return f"Media: {digest} is missing from {path.parent}."
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    return None if found == digest else f"Media: {path} has changed; its digest is now {found}."
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
+    # busy_timeout stands before journal_mode, which itself may have to wait.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        conn.execute("PRAGMA " + pragma)
+    return conn
+
+
+@contextmanager
+def _storage_errors(data: Path) -> Iterator[None]:
+    """Turn what the disk says into a sentence; what is our own mistake travels as it is."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{data} cannot be used: {error.strerror or error}. Give another --data directory, or make room and rights.") from error
+    except sqlite3.OperationalError as error:
+        told = str(error)
+        if any(part in told for part in ("readonly", "read-only", "unable to open", "disk is full", "disk I/O", "locked")):
+            raise StorageError(f"The database in {data} cannot be written: {told}. Nothing of this step was kept.") from error
+        raise
+    except sqlite3.DatabaseError as error:
+        if "not a database" in str(error) or "malformed" in str(error):
+            raise StorageError(f"{data / FILE_NAME} is not a sound SQLite database: {error}. Restore a backup.") from error
+        raise

@@ -1,0 +1,267 @@
+"""The nouns of the house: frozen dataclasses whose fields equal the columns of their table; no I/O.
+
+Times in seconds on a clip's own clock: 0 is the first frame that a browser shows. Moments (`*_at`) are ISO 8601 in UTC.
+A tuple field is kept as JSON text. Text offsets count Unicode code points.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Media:
+    """One file, kept by its digest and never changed. Unknown is None; `health_reason` says why."""
+
+    digest: str
+    name: str
+    bytes: int
+    container: str | None
+    video_codec: str | None
+    audio_codec: str | None
+    width: int | None  # as shown: rotation and pixel shape applied
+    height: int | None
+    rotation: int  # degrees that the file asks a player to turn
+    duration_s: float | None  # end of the last frame shown
+    frame_count: int | None  # frames shown, packets that an edit list hides left out
+    playable: bool  # a browser plays the original as it is
+    proxy_digest: str | None  # a playable copy, when the original is not
+    health: str  # "ok", "damaged" (watch only) or "unreadable"
+    health_reason: str | None
+    added_at: str
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """When each frame of a file is shown: float64 seconds, little endian, ascending, one a frame."""
+
+    digest: str
+    times: bytes
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A span of one media file. `digest` is None while the media is missing."""
+
+    id: str
+    dataset: str
+    external_id: str
+    media_name: str  # the file that the data set asks for
+    digest: str | None
+    start_s: float
+    end_s: float | None  # None: to the end of the file
+    group_key: str  # source video, film or episode
+    split: str  # "train", "validation" or "test", fixed by hash of group_key
+
+
+@dataclass(frozen=True)
+class Subtitle:
+    """A line spoken in a clip, on the clip's clock."""
+
+    clip_id: str
+    position: int
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class QAPair:
+    """A question about a clip with its given answer."""
+
+    id: str
+    clip_id: str
+    external_id: str
+    question: str
+    answer: str | None  # None: the data set withholds it
+    options: tuple[str, ...]  # empty for open-ended questions
+    answer_index: int | None  # into options
+    question_type: str | None
+    pause_s: float | None  # where the viewer paused to ask
+    window_start_s: float | None  # the context that the question is about
+    window_end_s: float | None
+
+
+@dataclass(frozen=True)
+class EvidenceSpan:
+    """A stretch of the clip that shows the answer."""
+
+    qa_id: str
+    position: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Who wrote a text. Never shown to an annotator."""
+
+    id: str
+    kind: str  # "api_model", "base_model", "adapter", "person" or "imported"
+    name: str
+    prompt_version: str | None
+    settings: str | None  # JSON
+    answer_given: bool | None  # whether the writer knew the answer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An immutable text about a subject; an edit is a new candidate with a parent."""
+
+    id: str
+    kind: str  # "narrative" (subject is the clip), "rationale" or "answer" (subject is the QA pair)
+    clip_id: str
+    qa_id: str | None
+    subject_id: str  # qa_id, or clip_id for a narrative
+    generator_id: str
+    parent_id: str | None
+    text: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """A candidate that waits for `wanted` final annotations; `taken` counts leases and finals."""
+
+    candidate_id: str
+    rank: int
+    wanted: int
+    taken: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A lease on a candidate for one annotator."""
+
+    candidate_id: str
+    annotator: str
+    state: str  # "leased", "final", "skipped" or "released"
+    leased_at: str
+    expires_at: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of the append-only log; `id` is made by the client and makes it idempotent."""
+
+    sequence: int
+    id: str
+    annotator: str
+    candidate_id: str
+    kind: str  # "draft", "submit" or "skip"
+    payload: str  # JSON: the whole state of the annotator's work on the candidate
+    client_at: str | None
+    server_at: str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What one annotator says of one candidate, as its last operation left it."""
+
+    id: str
+    candidate_id: str
+    annotator: str
+    state: str  # "draft" or "final"
+    verdict: str | None  # "accept", "reject", "unsure" or "skip"; None while a draft
+    no_error: bool  # "no error found" is an act, not an absence
+    factual_consistency: int | None  # 1-5
+    logical_coherence: int | None  # 1-5
+    note: str
+    edited_text: str | None  # becomes a candidate when final
+    seconds_spent: float
+    watched_share: float  # 0-1 of the clip's frames shown at least once
+    operation_sequence: int
+    updated_at: str
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A problem of the taxonomy on a stretch of text and a stretch of time, one record."""
+
+    id: str
+    annotation_id: str
+    kind: str
+    text_start: int | None  # None: the problem has no words (omission)
+    text_end: int | None
+    quote: str
+    start_s: float | None  # None: the annotator named no moment
+    end_s: float | None
+    severity: int  # 0-3
+    comment: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A against B for one subject; the side shown is seeded by (annotator, pair) and logged."""
+
+    id: str
+    annotator: str
+    subject_id: str
+    kind: str
+    a_id: str
+    b_id: str
+    left_id: str
+    outcome: str  # "a", "b", "tie" or "both_bad"
+    created_at: str
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """Chosen over rejected for one subject, and where that comes from."""
+
+    id: str
+    subject_id: str
+    kind: str
+    chosen_id: str
+    rejected_id: str
+    origin: str  # "edit", "verdict" or "comparison"
+    evidence: str  # JSON: ids of the annotations or comparisons behind it, and who made them
+    state: str  # "proposed", "accepted" or "dropped"
+    created_at: str
+
+
+@dataclass(frozen=True)
+class CuratedSet:
+    """A frozen, hashed dataset in its own directory under exports/."""
+
+    id: str
+    name: str
+    kind: str  # "sft" or "dpo"
+    sha256: str  # of rows.jsonl
+    row_count: int
+    rule: str  # JSON: the rule that made it
+    directory: str  # relative to the data directory
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """Config + curated set + directory. Its status is read from files, never stored."""
+
+    id: str
+    name: str
+    stage: str  # "sft" or "dpo"
+    curated_set_id: str
+    parent_id: str | None  # the SFT run that a DPO run starts from
+    directory: str  # relative to the data directory
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person who may sign in when the app is not on loopback."""
+
+    name: str
+    role: str  # "annotator" or "lead"
+    password_hash: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class ImportRecord:
+    """One import and its summary."""
+
+    id: str
+    format: str
+    file_name: str
+    file_sha256: str
+    summary: str  # JSON
+    finished_at: str
