@@ -1,0 +1,107 @@
+"""The tables hold what the records say, and refuse what may never be."""
+
+import dataclasses
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from store import records
+from store.database import open_store, transaction
+from store.errors import StorageError
+from store.rows import as_record, as_row
+from store.schema import MIGRATIONS, table_of
+from tests.seeds import seed_project
+
+RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda kind: kind.__name__)
+def test_every_record_has_its_tables_columns_in_order(record: type, tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        columns = [column.name for column in db.table(table_of(record)).columns]
+    assert columns == [field.name for field in dataclasses.fields(record)]
+
+
+def test_every_table_has_a_record_and_is_strict(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        ours = [name for name in db.table_names() if not name.startswith(("sqlite_", "_sqlite"))]
+        assert sorted(ours) == sorted(table_of(kind) for kind in RECORDS)
+        assert all(db.table(name).strict for name in ours)
+
+
+def test_a_record_comes_back_from_its_row_as_it_went_in(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        qa = seed_project(db).qa
+    assert as_record(type(qa), as_row(qa)) == qa
+
+
+def test_a_database_of_the_first_schema_with_rows_comes_up_to_date(tmp_path: Path) -> None:
+    first = MIGRATIONS.pending(sqlite_utils.Database(memory=True))[1].name
+    old = sqlite_utils.Database(tmp_path / "eyewitness.db")
+    MIGRATIONS.apply(old, stop_before=first)
+    old.conn.execute("INSERT INTO clip VALUES ('c', 'd', 'e', 'v.mp4', NULL, 0, NULL, 'g', 'train')")
+    old.conn.commit()
+    old.conn.close()
+    with open_store(tmp_path) as db:
+        assert db.table("clip").count == 1
+        assert not MIGRATIONS.pending(db)
+
+
+def test_a_database_of_a_newer_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        db.table("_sqlite_migrations").insert({"migration_set": "eyewitness", "name": "m999_tomorrow", "applied_at": "2030-01-01"})
+    with pytest.raises(StorageError, match=r"newer Eyewitness.*m999_tomorrow"), open_store(tmp_path):
+        pass
+
+
+def test_a_transaction_keeps_all_or_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        with pytest.raises(ZeroDivisionError), transaction(db):
+            seed_project(db)
+            1 / 0  # noqa: B018
+        assert db.table("clip").count == 0
+        # The control: without the transaction what went in before the mistake stays.
+        with pytest.raises(ZeroDivisionError):
+            seed_project(db)
+            1 / 0  # noqa: B018
+        assert db.table("clip").count == 1
+
+
+FORBIDDEN = {
+    "a pair across subjects": "INSERT INTO preference_pair VALUES ('p', '{qa}', 'rationale', '{narrative}', '{rationale}', 'edit', '[]', 'proposed', 't')",
+    "a text over itself": "INSERT INTO preference_pair VALUES ('p', '{qa}', 'rationale', '{rationale}', '{rationale}', 'edit', '[]', 'proposed', 't')",
+    "a changed candidate": "UPDATE candidate SET text = 'other'",
+    "a changed log": "UPDATE operation SET payload = '[]'",
+    "a shortened log": "DELETE FROM operation",
+    "a second lease of one annotator": "INSERT INTO assignment VALUES ('{rationale}', 'ann', 'leased', 't', 't')",
+    "one lease too many": "INSERT INTO assignment VALUES ('{rationale}', 'cy', 'leased', 't', 't')",
+    "a rationale without a question": "INSERT INTO candidate SELECT 'x', 'rationale', clip_id, NULL, clip_id, generator_id, NULL, 'text', 't' FROM candidate",
+    "words that are not as long as the span": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 4, 'he', NULL, NULL, 1, '')",
+    "an unknown type": "UPDATE media SET bytes = 'many'",
+}
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN.values(), ids=FORBIDDEN.keys())
+def test_the_database_itself_refuses(statement: str, tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        seeded = seed_project(db)
+        names = {"qa": seeded.qa.id, "narrative": seeded.narrative.id, "rationale": seeded.rationale.id}
+        for annotator in ("ann", "ben"):
+            db.execute("INSERT INTO assignment VALUES (?, ?, 'leased', 't', 't')", [seeded.rationale.id, annotator])
+        db.execute("INSERT INTO operation VALUES (1, '12345678', 'ann', ?, 'draft', '{}', NULL, 't')", [seeded.rationale.id])
+        db.execute("INSERT INTO annotation VALUES ('a', ?, 'ann', 'draft', NULL, 0, NULL, NULL, '', NULL, 0, 0, 1, 't')", [seeded.rationale.id])
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute(statement.format(**names))
+
+
+def test_the_same_statements_pass_when_they_break_no_rule(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        seeded = seed_project(db)
+        db.execute(
+            "INSERT INTO preference_pair VALUES ('p', ?, 'rationale', ?, ?, 'edit', '[]', 'proposed', 't')",
+            [seeded.qa.id, seeded.rationale.id, seeded.rival.id],
+        )
+        db.execute("INSERT INTO assignment VALUES (?, 'ann', 'leased', 't', 't')", [seeded.rationale.id])
+        assert db.table("preference_pair").count == db.table("assignment").count == 1
