@@ -1,0 +1,53 @@
+// The bar on top of every page: where one is, who is signed in, and the way out.
+const PAGES = [
+  { path: "/", name: "Annotate", role: "annotator" },
+  { path: "/pairs", name: "Pairs", role: "lead" },
+  { path: "/train", name: "Train", role: "lead" },
+  { path: "/agreement", name: "Agreement", role: "lead" },
+  { path: "/import", name: "Import", role: "lead" },
+];
+
+/** Fill `element` with the links that the signed-in person may follow. */
+export async function mount(element) {
+  const answer = await fetch("/api/me");
+  if (!answer.ok) { location.assign("/login"); return; }
+  const { name, role } = await answer.json();
+  const here = location.pathname.replace(/(.)\/$/, "$1");
+  const nav = document.createElement("nav");
+  nav.className = "ew-nav";
+  nav.setAttribute("aria-label", "Pages");
+  nav.append(brand());
+  for (const page of PAGES) {
+    if (page.role === "lead" && role !== "lead") continue;
+    nav.append(link(page, page.path === here));
+  }
+  nav.append(wayOut(name));
+  element.replaceChildren(nav);
+}
+
+function brand() {
+  const image = document.createElement("img");
+  image.src = "/assets/icon.svg";
+  image.alt = "Eyewitness";
+  return image;
+}
+
+function link(page, current) {
+  const anchor = document.createElement("a");
+  anchor.href = page.path;
+  anchor.textContent = page.name;
+  if (current) anchor.setAttribute("aria-current", "page");
+  return anchor;
+}
+
+function wayOut(name) {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = "/logout";
+  const who = document.createElement("span");
+  who.textContent = name;
+  const button = document.createElement("button");
+  button.textContent = "Sign out";
+  form.append(who, button);
+  return form;
+}
