@@ -1,0 +1,212 @@
+"""Preference pairs: what edits, verdicts and side-by-side choices say about two texts of one subject."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import sqlite_utils
+
+from curation.votes import Votes, standing_edits, votes_by_candidate
+from store.annotations import final_annotations, flags_of_finals
+from store.candidates import list_candidates, list_generators
+from store.database import transaction
+from store.pairs import add_pair, comparisons_between, list_comparisons, list_pairs, remove_pair, update_pair
+from store.records import Annotation, Candidate, Comparison, Flag, PreferencePair
+from store.rows import digest_id, utc_now
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why one text is thought better than another. `*_of` counts the people asked, `*_for` those who spoke for the pair."""
+
+    annotation_ids: tuple[str, ...] = ()
+    comparison_ids: tuple[str, ...] = ()
+    annotators: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # kinds, once for each flag on the rejected text
+    chosen_for: int = 0
+    chosen_of: int = 0
+    rejected_for: int = 0
+    rejected_of: int = 0
+
+    def to_json(self) -> str:
+        """Return the evidence as JSON text with the same fields for every origin."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evidence":
+        """Return the evidence that `text` holds; what it does not say is empty."""
+        told: dict[str, Any] = json.loads(text)
+        known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in cls.__dataclass_fields__}
+        return cls(**known)
+
+
+def edit_pairs(
+    candidates: Sequence[Candidate], edits: Mapping[str, tuple[Annotation, ...]], flags: Iterable[Flag], votes: Mapping[str, Votes]
+) -> list[PreferencePair]:
+    """Return a pair for each standing edit, over its original; none when a strict majority rejects the edit."""
+    by_id = {candidate.id: candidate for candidate in candidates}
+    kinds = _kinds_by_annotation(flags)
+    pairs = []
+    for edit_id, makers in edits.items():
+        edit = by_id[edit_id]
+        original = by_id.get(edit.parent_id or "")
+        if original is None or not _differ(edit, original) or votes.get(edit_id, Votes()).agree_on("reject"):
+            continue
+        evidence = Evidence(
+            annotation_ids=tuple(a.id for a in makers),
+            annotators=tuple(a.annotator for a in makers),
+            flags=tuple(kind for a in makers for kind in kinds[a.id]),
+            chosen_for=len(makers),
+            chosen_of=len(makers),
+        )
+        pairs.append(_pair(edit, original, "edit", evidence))
+    return pairs
+
+
+def verdict_pairs(candidates: Sequence[Candidate], votes: Mapping[str, Votes], flags: Iterable[Flag]) -> list[PreferencePair]:
+    """Return each candidate that a strict majority accepts over each of the same subject and kind that one rejects and somebody flagged."""
+    kinds = _kinds_by_annotation(flags)
+    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.id in votes:
+            groups[candidate.subject_id, candidate.kind].append(candidate)
+    pairs = []
+    for group in groups.values():
+        accepted = [c for c in group if votes[c.id].agree_on("accept")]
+        rejected = [c for c in group if votes[c.id].agree_on("reject") and any(kinds[i] for i in votes[c.id].ids)]
+        for better in accepted:
+            for worse in rejected:
+                if _differ(better, worse):
+                    pairs.append(_pair(better, worse, "verdict", _verdict_evidence(votes[better.id], votes[worse.id], kinds)))
+    return pairs
+
+
+def comparison_pairs(candidates: Iterable[Candidate], comparisons: Iterable[Comparison]) -> list[PreferencePair]:
+    """Return a pair for each two candidates of which one won more comparisons: accepted when nobody said otherwise, else proposed.
+
+    Ties and "both bad" win nothing, but they are "otherwise"; as many wins as losses give no pair.
+    """
+    by_id = {candidate.id: candidate for candidate in candidates}
+    groups: dict[tuple[str, str], list[Comparison]] = defaultdict(list)
+    for comparison in comparisons:
+        groups[comparison.a_id, comparison.b_id].append(comparison)
+    pairs = []
+    for (a_id, b_id), told in groups.items():
+        for_a, for_b = (sum(c.outcome == outcome for c in told) for outcome in ("a", "b"))
+        better, worse = (by_id[a_id], by_id[b_id]) if for_a > for_b else (by_id[b_id], by_id[a_id])
+        if for_a == for_b or not _differ(better, worse):
+            continue
+        wins = max(for_a, for_b)
+        evidence = Evidence(comparison_ids=tuple(c.id for c in told), annotators=tuple(c.annotator for c in told), chosen_for=wins, chosen_of=len(told))
+        pairs.append(replace(_pair(better, worse, "comparison", evidence), state="accepted" if wins == len(told) else "proposed"))
+    return pairs
+
+
+def evidence_in_words(pair: PreferencePair) -> str:
+    """Return where the pair comes from as a phrase with its counts."""
+    evidence = Evidence.from_json(pair.evidence)
+    people = _list(sorted(set(evidence.annotators)))
+    flags = _list([f"{kind.replace('_', ' ')} ×{evidence.flags.count(kind)}" for kind in sorted(set(evidence.flags))])
+    if pair.origin == "edit":
+        return f"edited by {people or 'a person, imported'}" + (f"; flagged in the original: {flags}" if flags else "; no flag")
+    if pair.origin == "verdict":
+        counts = f"accepted by {evidence.chosen_for} of {evidence.chosen_of} over rejected by {evidence.rejected_for} of {evidence.rejected_of}"
+        return f"{counts}; flagged: {flags or 'nothing'}; by {people}"
+    return f"chosen side by side by {evidence.chosen_for} of {evidence.chosen_of}; asked: {people}"
+
+
+def propose_pairs(db: sqlite_utils.Database) -> int:
+    """Bring the stored pairs up to what edits, verdicts and comparisons say now; return how many are new. Reads all candidates.
+
+    What a person decided stays; a proposal whose evidence is gone goes.
+    """
+    candidates, annotations, flags = list_candidates(db), final_annotations(db), flags_of_finals(db)
+    votes = votes_by_candidate(annotations)
+    edits = standing_edits(candidates, list_generators(db), annotations)
+    derived = [
+        *edit_pairs(candidates, edits, flags, votes),
+        *verdict_pairs(candidates, votes, flags),
+        *comparison_pairs(candidates, list_comparisons(db)),
+    ]
+    return _reconcile(db, list_pairs(db), derived)
+
+
+def refresh_comparison_pairs(db: sqlite_utils.Database, a: Candidate, b: Candidate) -> None:
+    """Bring the pair that side-by-side choices make of these two up to date. Call inside a transaction."""
+    derived = comparison_pairs([a, b], comparisons_between(db, a.id, b.id))
+    _apply(db, [pair for pair in list_pairs(db) if pair.origin == "comparison" and {pair.chosen_id, pair.rejected_id} == {a.id, b.id}], derived)
+
+
+def _reconcile(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:
+    """Write what changed in one short transaction, and nothing when nothing did."""
+    if not any(_changes(stored, derived)):
+        return 0
+    with transaction(db):
+        return _apply(db, stored, derived)
+
+
+def _apply(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:
+    gone, changed, new = _changes(stored, derived)
+    for pair in gone:
+        remove_pair(db, pair.id)
+    for pair in changed:
+        update_pair(db, pair)
+    return sum(add_pair(db, pair) for pair in new)
+
+
+def _changes(stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> tuple[list[PreferencePair], list[PreferencePair], list[PreferencePair]]:
+    """Return the pairs to remove, to update and to add."""
+    before, now = {pair.id: pair for pair in stored}, {pair.id: pair for pair in derived}
+    gone = [pair for pair in stored if pair.id not in now and _undecided(pair)]
+    changed = [_updated(before[pair.id], pair) for pair in derived if pair.id in before and before[pair.id].evidence != pair.evidence]
+    return gone, changed, [pair for pair in derived if pair.id not in before]
+
+
+def _undecided(pair: PreferencePair) -> bool:
+    # A comparison's pair is accepted by its own evidence, so that it falls with it; an edit's or a verdict's by a person.
+    return pair.state == "proposed" or (pair.origin == "comparison" and pair.state == "accepted")
+
+
+def _updated(stored: PreferencePair, derived: PreferencePair) -> PreferencePair:
+    """Return the stored pair with today's evidence; new dissent takes an accepted comparison back to proposed, new consent accepts."""
+    state = stored.state
+    if stored.origin == "comparison" and state != "dropped":
+        before, now = Evidence.from_json(stored.evidence), Evidence.from_json(derived.evidence)
+        if derived.state == "accepted" or now.chosen_of - now.chosen_for > before.chosen_of - before.chosen_for:
+            state = derived.state
+    return replace(stored, evidence=derived.evidence, state=state)
+
+
+def _pair(chosen: Candidate, rejected: Candidate, origin: str, evidence: Evidence) -> PreferencePair:
+    pair_id = digest_id("pair", chosen.id, rejected.id, origin)
+    return PreferencePair(pair_id, chosen.subject_id, chosen.kind, chosen.id, rejected.id, origin, evidence.to_json(), "proposed", utc_now())
+
+
+def _verdict_evidence(better: Votes, worse: Votes, kinds: Mapping[str, list[str]]) -> Evidence:
+    told = (*better.annotations, *worse.annotations)
+    return Evidence(
+        annotation_ids=tuple(a.id for a in told),
+        annotators=tuple(a.annotator for a in told),
+        flags=tuple(kind for a in worse.annotations for kind in kinds[a.id]),
+        chosen_for=better.count("accept"),
+        chosen_of=len(better.annotations),
+        rejected_for=worse.count("reject"),
+        rejected_of=len(worse.annotations),
+    )
+
+
+def _kinds_by_annotation(flags: Iterable[Flag]) -> defaultdict[str, list[str]]:
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for flag in flags:
+        kinds[flag.annotation_id].append(flag.kind)
+    return kinds
+
+
+def _differ(one: Candidate, other: Candidate) -> bool:
+    return one.id != other.id and one.text.strip() != other.text.strip()
+
+
+def _list(words: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

@@ -1,0 +1,1 @@
+"""What can be said of the annotations as a whole: agreement, rates, plans."""

@@ -1,0 +1,224 @@
+"""The Pairs page: decide on proposed pairs, choose side by side without knowing who wrote what, download."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+import sqlite_utils
+
+from curation.comparing import Side, SideBySide, next_comparison, record_comparison, side_by_side, subject_of
+from curation.curating import pair_rows
+from curation.export import export_pairs_jsonl
+from curation.pairing import propose_pairs
+from curation.ui.pair_views import CSS, KEYS_JS, PICK_JS, counts_html, list_html, pair_html, side_by_side_html
+from store.candidates import get_candidate
+from store.context import Context
+from store.errors import NotFoundError, RefusedError
+from store.pairs import get_pair, list_comparisons, list_pairs, set_pair_state
+from store.records import Candidate
+
+STATES = ["proposed", "accepted", "dropped"]
+ORIGINS = ["all", "edit", "verdict", "comparison"]
+PER_PAGE = 25
+BLIND = "Watch the clip, then choose. Who wrote the texts is not shown, and the sides are drawn by lot."
+FORMAT = "One row a line in TRL's conversational preference format: prompt, chosen, rejected; beside them the clip, the origins and the evidence."
+
+
+@dataclass(frozen=True)
+class View:
+    """What the list shows: a filter, a page of it, and the row that is picked."""
+
+    state: str = "proposed"
+    origin: str = "all"
+    first: int = 0
+    shown: tuple[str, ...] = ()  # pair ids, in order
+    picked: str | None = None
+    total: int = 0
+
+
+def build(context: Context) -> None:
+    """Put the three tabs of the page into the current Gradio page."""
+    with gr.Tabs(elem_id="pairs-tabs"):
+        with gr.Tab("Proposed pairs", elem_id="pairs-tab-proposed"):
+            _build_proposed(context)
+        with gr.Tab("Side by side", elem_id="pairs-tab-side") as side:
+            _build_side_by_side(context, side)
+        with gr.Tab("Export", elem_id="pairs-tab-export") as export:
+            _build_export(context, export)
+
+
+def _build_proposed(context: Context) -> None:
+    view = gr.State(View())
+    with gr.Row():
+        state = gr.Radio(STATES, value="proposed", show_label=False, container=False, elem_id="pairs-state", scale=3)
+        origin = gr.Dropdown(ORIGINS, value="all", show_label=False, container=False, elem_id="pairs-origin", scale=1, min_width=120)
+        back, forth = (gr.Button(text, size="md", scale=0, min_width=50, elem_id=f"pairs-{name}") for text, name in (("‹", "back"), ("›", "forth")))
+        refresh = gr.Button("Refresh", size="md", scale=0, min_width=100, elem_id="pairs-refresh")
+    table = gr.HTML(css_template=CSS, js_on_load=PICK_JS, elem_id="pairs-list")
+    with gr.Row():
+        accept = gr.Button("Accept", variant="primary", size="md", interactive=False, elem_id="pairs-accept")
+        drop = gr.Button("Drop", size="md", interactive=False, elem_id="pairs-drop")
+        accept_all = gr.Button("Accept all shown", size="md", interactive=False, elem_id="pairs-accept-all")
+    detail = gr.HTML(css_template=CSS, elem_id="pairs-detail")
+    shown = [view, table, detail, accept, drop, accept_all, back, forth]
+
+    def open_page() -> list[Any]:
+        with context.open() as db:
+            propose_pairs(db)
+            return _show(db, View())
+
+    def reload(now: View) -> list[Any]:
+        with context.open() as db:
+            propose_pairs(db)
+            return _show(db, now)
+
+    def narrow(now: View, state: str, origin: str) -> list[Any]:
+        with context.open() as db:
+            return _show(db, View(state, origin))
+
+    def pick(now: View, event: gr.EventData) -> list[Any]:
+        with context.open() as db:
+            return _show(db, replace(now, picked=str(event.pair)))
+
+    def decide(state: str, all_shown: bool) -> Callable[[View], list[Any]]:
+        def decided(now: View) -> list[Any]:
+            with context.open() as db:
+                for pair_id in now.shown if all_shown else [now.picked or ""]:
+                    set_pair_state(db, pair_id, state)
+                return _show(db, replace(now, picked=_after(now)))
+
+        return decided
+
+    def turn(pages: int) -> Callable[[View], list[Any]]:
+        def turned(now: View) -> list[Any]:
+            with context.open() as db:
+                return _show(db, replace(now, first=max(0, now.first + pages * PER_PAGE), picked=None))
+
+        return turned
+
+    gr.on(None, context.handler(open_page), outputs=shown, show_progress="hidden")
+    refresh.click(context.handler(reload), [view], shown)
+    gr.on([state.input, origin.input], context.handler(narrow), [view, state, origin], shown)
+    table.click(context.handler(pick), [view], shown, show_progress="hidden")
+    accept.click(context.handler(decide("accepted", False)), [view], shown)
+    drop.click(context.handler(decide("dropped", False)), [view], shown)
+    accept_all.click(context.handler(decide("accepted", True)), [view], shown)
+    back.click(context.handler(turn(-1)), [view], shown)
+    forth.click(context.handler(turn(1)), [view], shown)
+
+
+def _build_side_by_side(context: Context, tab: gr.Tab) -> None:
+    # The browser says which two texts it shows: a second key before the answer to the first judges these again, not two that nobody has seen.
+    now = gr.Textbox(visible="hidden", elem_id="pairs-shown")
+    before = gr.State("")
+    note = gr.HTML(css_template=CSS, elem_id="pairs-progress")
+    names: tuple[tuple[str, Side, str], ...] = (
+        ("Left is better (1)", "left", "pairs-left"),
+        ("Right is better (2)", "right", "pairs-right"),
+        ("Tie (0)", "tie", "pairs-tie"),
+        ("Both bad (9)", "both_bad", "pairs-both-bad"),
+    )
+    with gr.Row():
+        buttons = [gr.Button(text, size="md", interactive=False, elem_id=elem_id) for text, _, elem_id in names]
+        undo = gr.Button("Back to the last one", size="md", scale=0, min_width=200, interactive=False, elem_id="pairs-undo")
+    texts = gr.HTML(css_template=CSS, js_on_load=KEYS_JS, elem_id="pairs-texts")
+    shown = [now, before, note, texts, *buttons, undo]
+
+    def show(last: str, request: gr.Request) -> list[Any]:
+        with context.open() as db:
+            return _compare(db, next_comparison(db, _name(request)), last, _name(request))
+
+    def go_back(last: str, request: gr.Request) -> list[Any]:
+        with context.open() as db:
+            following = next_comparison(db, _name(request))
+            again = side_by_side(db, _name(request), *_ids(last), following.waiting if following else 0)
+            return _compare(db, again, "", _name(request))
+
+    def choose(side: Side) -> Callable[..., list[Any]]:
+        def chosen(now: str, request: gr.Request) -> list[Any]:
+            with context.open() as db:
+                record_comparison(db, _name(request), *_ids(now), side)
+                return _compare(db, next_comparison(db, _name(request)), now, _name(request))
+
+        return chosen
+
+    gr.on([tab.select], context.handler(show), [before], shown, show_progress="hidden")
+    undo.click(context.handler(go_back), [before], shown)
+    for button, (_, side, _) in zip(buttons, names, strict=True):
+        button.click(context.handler(choose(side)), [now], shown, show_progress="hidden")
+
+
+def _build_export(context: Context, tab: gr.Tab) -> None:
+    state = gr.Radio(STATES, value="accepted", label="Pairs to download", elem_id="pairs-export-state")
+    counts = gr.HTML(css_template=CSS, elem_id="pairs-counts")
+    download = gr.Button("Download JSONL", variant="primary", size="md", scale=0, min_width=180, elem_id="pairs-download")
+    gr.HTML(f'<p class="note">{FORMAT}</p>', css_template=CSS)
+    file = gr.DownloadButton("File", visible="hidden", elem_id="pairs-file")
+
+    def show(state: str) -> str:
+        with context.open() as db:
+            made = Counter((pair.state, pair.origin) for pair in list_pairs(db))
+            return counts_html(made, pair_rows(db, state), state)
+
+    def write(state: str) -> str:
+        return str(export_pairs_jsonl(context.data, state))
+
+    gr.on([tab.select, state.input], context.handler(show), [state], [counts], show_progress="hidden")
+    download.click(context.handler(write), [state], [file]).success(fn=None, js="() => document.getElementById('pairs-file').click()")
+
+
+def _show(db: sqlite_utils.Database, view: View) -> list[Any]:
+    """Return what the Proposed tab shows for `view`, read anew."""
+    found = [pair for pair in list_pairs(db, view.state) if view.origin in ("all", pair.origin)]
+    first = min(view.first, max(0, len(found) - 1) // PER_PAGE * PER_PAGE)
+    page = [(pair, subject_of(db, _text(db, pair.chosen_id))) for pair in found[first : first + PER_PAGE]]
+    shown = tuple(pair.id for pair, _ in page)
+    picked = view.picked if view.picked in shown else next(iter(shown), None)
+    detail = ""
+    if picked is not None:
+        pair = get_pair(db, picked)
+        chosen, rejected = _text(db, pair.chosen_id), _text(db, pair.rejected_id)
+        detail = pair_html(pair, subject_of(db, chosen), chosen.text, rejected.text)
+    now = replace(view, first=first, shown=shown, picked=picked, total=len(found))
+    accept, drop = (gr.Button(interactive=picked is not None and view.state != state) for state in ("accepted", "dropped"))
+    accept_all = gr.Button(f"Accept all {len(shown)} shown", interactive=bool(shown) and view.state != "accepted")
+    back, forth = gr.Button(interactive=first > 0), gr.Button(interactive=first + PER_PAGE < len(found))
+    return [now, list_html(page, picked, len(found), first), detail, accept, drop, accept_all, back, forth]
+
+
+def _after(view: View) -> str | None:
+    """Return the row below the picked one: what a decision moves on to."""
+    place = view.shown.index(view.picked) if view.picked in view.shown else -1
+    return next(iter(view.shown[place + 1 :]), None)
+
+
+def _compare(db: sqlite_utils.Database, shown: SideBySide | None, last: str, annotator: str) -> list[Any]:
+    """Return what the Side by side tab shows; `last` names the two texts before."""
+    done = sum(one.annotator == annotator for one in list_comparisons(db))
+    note = f'<p class="note">You have compared {done}; {shown.waiting if shown else 0} wait. {BLIND}</p>'
+    buttons = [gr.Button(interactive=shown is not None) for _ in range(4)]
+    now = f"{shown.a_id} {shown.b_id}" if shown else ""
+    return [now, last, note, side_by_side_html(shown), *buttons, gr.Button(interactive=bool(last))]
+
+
+def _ids(shown: str) -> tuple[str, str]:
+    """Return the two candidates that the browser names. Raises NotFoundError when it names none."""
+    a_id, _, b_id = shown.partition(" ")
+    if not a_id or not b_id:
+        raise NotFoundError("There is nothing to compare on the screen. Load the page again.")
+    return a_id, b_id
+
+
+def _text(db: sqlite_utils.Database, candidate_id: str) -> Candidate:
+    found = get_candidate(db, candidate_id)
+    if found is None:
+        raise NotFoundError(f"There is no candidate {candidate_id}. Load the page again.")
+    return found
+
+
+def _name(request: gr.Request) -> str:
+    if not request.username:
+        raise RefusedError("Sign in first: a choice is kept under a name.")
+    return request.username

@@ -1,0 +1,58 @@
+"""Annotations, edits and comparisons put into a store without a desk, and stores that live in memory."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import sqlite_utils
+
+from store.annotations import put_annotation
+from store.candidates import add_candidate, candidate_of, generator_of
+from store.database import transaction
+from store.oplog import append_operation
+from store.records import Annotation, Candidate, Flag
+from store.rows import digest_id, utc_now
+from store.schema import migrate
+
+
+@contextmanager
+def memory_store() -> Iterator[sqlite_utils.Database]:
+    """Yield an empty store that is gone afterwards: a fresh one for each example of a property."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        conn.execute("PRAGMA foreign_keys = ON")
+        db = sqlite_utils.Database(conn)
+        migrate(db)
+        yield db
+
+
+def annotation_of(candidate: Candidate, annotator: str, verdict: str, edited: str | None = None, stars: tuple[int, int] | None = None) -> Annotation:
+    factual, logical = stars or (None, None)
+    made_id = digest_id("annotation", candidate.id, annotator)
+    return Annotation(made_id, candidate.id, annotator, "final", verdict, False, factual, logical, "", edited, 1.0, 1.0, 1, utc_now())
+
+
+def flag_of(annotation: Annotation, kind: str, number: int = 0) -> Flag:
+    return Flag(digest_id("flag", annotation.id, number), annotation.id, kind, None, None, "", None, None, 1, "it is so")
+
+
+def annotate(
+    db: sqlite_utils.Database,
+    candidate: Candidate,
+    annotator: str,
+    verdict: str,
+    flags: Sequence[str] = (),
+    edited: str | None = None,
+    stars: tuple[int, int] | None = None,
+) -> Candidate | None:
+    """Keep a final annotation, in place of an earlier one; return the edit when there is one."""
+    made = annotation_of(candidate, annotator, verdict, edited, stars)
+    with transaction(db):
+        count = next(db.query("SELECT count(*) AS n FROM operation"))["n"]
+        append_operation(db, f"operation-{count}", annotator, candidate.id, "submit", "{}", None)
+        put_annotation(db, made, [flag_of(made, kind, number) for number, kind in enumerate(flags)])
+    if edited is None:
+        return None
+    writer = generator_of("person", annotator)
+    edit = candidate_of(candidate.kind, candidate.clip_id, candidate.qa_id, writer, edited, candidate.id)
+    add_candidate(db, edit, writer)
+    return edit
