@@ -1,0 +1,1 @@
+"""What is done with frozen curated sets: run directories, the training child, and the page that starts and watches it."""

@@ -1,0 +1,291 @@
+"""What a run is asked to do: RunConfig, frozen, a unit beside each field, and the presets of the form."""
+
+import json
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from store.errors import InputError
+
+PIPELINE_CHECK = "pipeline-check"
+STAGES = ("sft", "dpo")
+QUANTISATIONS = ("nf4", "none")
+SCHEDULES = ("cosine", "linear", "constant")
+LOSSES = ("sigmoid", "sft", "ipo", "sigmoid_norm", "hinge", "apo_zero")
+# What a DPO run takes over from its SFT run: a reference that saw other pixels or another base is no reference.
+LOCKED = ("model", "quantisation", "frames", "longest_side_px", "lora_rank", "lora_alpha", "lora_dropout")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, whole: two runs with equal configs on one curated set do the same work."""
+
+    stage: str  # "sft" or "dpo"
+    model: str  # "pipeline-check", a local folder, or a hub id such as Qwen/Qwen2.5-VL-3B-Instruct
+    quantisation: str  # "nf4" (4 bits, double quantised) or "none" (bfloat16)
+    frames: int  # frames a clip, at the midpoints of equal parts of its span
+    longest_side_px: int  # pixels; larger frames are scaled down to it, smaller ones stay
+    max_tokens: int  # tokens a row, those of the video included; a longer row is refused, never cut
+    lora_rank: int  # columns of each low-rank factor
+    lora_alpha: int  # the update is scaled by alpha / rank
+    lora_dropout: float  # share of the adapter's input dropped while training, 0 to below 1
+    learning_rate: float  # step size at the end of the warm-up
+    schedule: str  # "cosine", "linear" or "constant", after the warm-up
+    warmup_share: float  # share of all optimiser steps, 0 to below 1
+    epochs: int  # passes over the training rows
+    max_steps: int  # optimiser steps after which the run ends although epochs are left; 0: no such limit
+    batch_size: int  # rows (DPO: pairs) a forward pass
+    accumulation: int  # forward passes an optimiser step
+    max_grad_norm: float  # the gradient is scaled down to this Euclidean norm
+    checkpoint_steps: int  # optimiser steps between two checkpoints
+    validation_rows: int  # held-out rows scored before and after training, at most; 0: none
+    seed: int  # of initial weights, row order and dropout
+    beta: float | None = None  # DPO: reward = beta x (log-probability ratio, summed over tokens; sigmoid_norm: averaged)
+    loss_types: tuple[str, ...] = ()  # DPO: terms that are added up
+    loss_weights: tuple[float, ...] = ()  # DPO: one weight a term
+    parent_run: str | None = None  # DPO: id of the SFT run whose adapter is start and reference
+
+    def __post_init__(self) -> None:
+        """Raise InputError when a value is outside its range or two values contradict each other."""
+        problems = _ranges(self) + _contradictions(self)
+        if problems:
+            raise InputError(problems[0])
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model is the tiny random one, which proves the pipeline and learns nothing of use."""
+        return self.model == PIPELINE_CHECK
+
+    def to_json(self) -> str:
+        """Return the config as JSON text with a line a field, in the order above."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        """Return the config that `text` holds.
+
+        Raises InputError when the text is no JSON object, or a field is unknown, missing, of the wrong type, or out of range.
+        """
+        return cls.from_values(_parse_object(text))
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Return the config with these values by field name. Raises InputError as `from_json` does."""
+        hints = _hints()
+        unknown = sorted(set(values) - set(hints))
+        if unknown:
+            raise InputError(f"The run config has the unknown field {unknown[0]!r}. Known are: {', '.join(hints)}.")
+        needed = {field.name for field in fields(cls) if field.default is not None and field.default != ()}
+        missing = [name for name in hints if name in needed and name not in values]
+        if missing:
+            raise InputError(f"The run config lacks the field {missing[0]!r}. Add it.")
+        return cls(**{name: _typed(name, hints[name], value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values to start from, with where they come from. `values` are fields of RunConfig."""
+
+    name: str
+    stage: str
+    origin: str
+    values: Mapping[str, Any]
+
+    def config(self, **changes: Any) -> RunConfig:
+        """Return the preset's config with `changes`; a DPO preset needs `parent_run`. Raises InputError."""
+        return RunConfig.from_values({**self.values, "stage": self.stage, **changes})
+
+
+def lock_problem(parent: RunConfig, config: RunConfig) -> str | None:
+    """Return the sentence that says which locked field of a DPO config differs from its SFT run's, or None."""
+    for name in LOCKED:
+        ours, theirs = getattr(config, name), getattr(parent, name)
+        if ours != theirs:
+            return (
+                f"{name} is {ours!r}, but the SFT run that this DPO run starts from has {theirs!r}. "
+                "The policy and its reference must see the same model and pixels: take the parent's value."
+            )
+    return None
+
+
+def _ranges(config: RunConfig) -> list[str]:
+    problems = [
+        _one_of("stage", config.stage, STAGES),
+        _one_of("quantisation", config.quantisation, QUANTISATIONS),
+        _one_of("schedule", config.schedule, SCHEDULES),
+        None if config.model.strip() else 'model is empty. Give "pipeline-check", a local folder or a hub id.',
+        _between("frames", config.frames, 2, 768),
+        _between("longest_side_px", config.longest_side_px, 28, 4096),
+        _between("lora_dropout", config.lora_dropout, 0.0, 0.99),
+        _between("warmup_share", config.warmup_share, 0.0, 0.99),
+    ]
+    for name in ("max_tokens", "lora_rank", "lora_alpha", "epochs", "batch_size", "accumulation", "checkpoint_steps"):
+        problems.append(_between(name, getattr(config, name), 1, 10_000_000))
+    for name in ("max_steps", "validation_rows", "seed"):
+        problems.append(_between(name, getattr(config, name), 0, 2**31 - 1))
+    for name in ("learning_rate", "max_grad_norm", "beta"):
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            problems.append(f"{name} is {value:g}, and must be above 0. Give a positive number.")
+    return [problem for problem in problems if problem]
+
+
+def _contradictions(config: RunConfig) -> list[str]:
+    problems = []
+    if config.frames % 2:
+        problems.append(f"frames is {config.frames}, and Qwen2.5-VL reads frames in twos: the last one would be counted twice. Give {config.frames + 1}.")
+    preference = {"beta": config.beta, "loss_types": config.loss_types, "parent_run": config.parent_run}
+    if config.stage == "sft":
+        given = [name for name, value in preference.items() if value]
+        if given or config.loss_weights:
+            problems.append(f"An SFT run has no {(given or ['loss_weights'])[0]}. Leave it empty, or choose the stage dpo.")
+        return problems
+    lacking = [name for name, value in preference.items() if not value]
+    if lacking:
+        problems.append(f"A DPO run needs {lacking[0]}: it starts from the adapter of an SFT run and weighs pairs with beta.")
+    if len(config.loss_types) != len(config.loss_weights):
+        problems.append(f"There are {len(config.loss_types)} loss types and {len(config.loss_weights)} loss weights. Give one weight a type.")
+    problems += [p for name in config.loss_types if (p := _one_of("a loss type", name, LOSSES))]
+    if len(set(config.loss_types)) != len(config.loss_types):
+        problems.append("A loss type stands twice. Name it once, with the sum of its weights.")
+    if any(not (math.isfinite(weight) and weight > 0) for weight in config.loss_weights):
+        problems.append(f"The loss weights are {config.loss_weights}, and each must be above 0. Leave out a term without weight.")
+    if config.loss_types == ("sft",):
+        problems.append("The only loss type is sft, which looks at no pair. Add sigmoid, or choose the stage sft.")
+    return problems
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str | None:
+    return None if value in choices else f"{name} is {value!r}, and must be one of {', '.join(choices)}."
+
+
+def _between(name: str, value: float, low: float, high: float) -> str | None:
+    # Written so that NaN, which compares false with everything, is out of range.
+    return None if low <= value <= high else f"{name} is {value:g}, and must lie between {low:g} and {high:g}."
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"The run config is no JSON: {error}. Write it anew.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"The run config is a JSON {type(values).__name__}, and must be an object of fields.")
+    return values
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(RunConfig)
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    if get_origin(hint) is types.UnionType:
+        if value is None:
+            return None
+        hint = next(part for part in get_args(hint) if part is not types.NoneType)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(name, get_args(hint)[0], item) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if get_origin(hint) is tuple or not isinstance(value, hint) or isinstance(value, bool):
+        wanted = "list" if get_origin(hint) is tuple else hint.__name__
+        raise InputError(f"{name} is {value!r}, and must be of the type {wanted}.")
+    return value
+
+
+_SFT_SAFE: Mapping[str, Any] = {
+    "model": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "quantisation": "nf4",
+    "frames": 16,
+    "longest_side_px": 448,
+    "max_tokens": 8192,
+    "lora_rank": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "learning_rate": 1e-4,
+    "schedule": "cosine",
+    "warmup_share": 0.05,
+    "epochs": 1,
+    "max_steps": 0,
+    "batch_size": 1,
+    "accumulation": 16,
+    "max_grad_norm": 1.0,
+    "checkpoint_steps": 50,
+    "validation_rows": 100,
+    "seed": 1,
+}
+
+PRESETS: tuple[Preset, ...] = (
+    Preset(
+        "Pipeline check (SFT)",
+        "sft",
+        "A tiny Qwen2.5-VL with random weights, built on the spot: proves the pipeline in a minute, learns nothing of use.",
+        {
+            **_SFT_SAFE,
+            "model": PIPELINE_CHECK,
+            "frames": 4,
+            "longest_side_px": 112,
+            "lora_rank": 8,
+            "lora_alpha": 16,
+            "learning_rate": 5e-3,
+            "epochs": 4,
+            "max_steps": 20,
+            "accumulation": 2,
+            "checkpoint_steps": 10,
+            "validation_rows": 8,
+        },
+    ),
+    Preset(
+        "Pipeline check (DPO)",
+        "dpo",
+        "For an SFT run of the pipeline check: a step size at which the tiny model moves in a few steps.",
+        {
+            **_SFT_SAFE,
+            "learning_rate": 1e-3,
+            "epochs": 4,
+            "max_steps": 20,
+            "accumulation": 2,
+            "checkpoint_steps": 10,
+            "validation_rows": 8,
+            "beta": 0.1,
+            "loss_types": ("sigmoid", "sft"),
+            "loss_weights": (1.0, 0.2),
+        },
+    ),
+    Preset("SFT safe", "sft", "ms-swift's default step size; 16 frames of at most 448 pixels.", _SFT_SAFE),
+    Preset(
+        "SFT POVQA",
+        "sft",
+        "arXiv 2510.01009: 7B, rank 32, 2 epochs. Its frames stand between subtitles; here they are one video.",
+        {
+            **_SFT_SAFE,
+            "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+            "lora_rank": 32,
+            "lora_alpha": 32,
+            "learning_rate": 5e-5,
+            "warmup_share": 0.08,
+            "epochs": 2,
+            "accumulation": 8,
+        },
+    ),
+    Preset(
+        "DPO from SFT",
+        "dpo",
+        "arXiv 2510.01009's step size; the sft term keeps the chosen text likely when pairs are edits of one another.",
+        {
+            **_SFT_SAFE,
+            "learning_rate": 5e-6,
+            "warmup_share": 0.03,
+            "accumulation": 8,
+            "beta": 0.1,
+            "loss_types": ("sigmoid", "sft"),
+            "loss_weights": (1.0, 0.2),
+        },
+    ),
+)

@@ -1,0 +1,60 @@
+"""What the child knows before it loads a model: the rows it will use and their decoded frames."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from training.config import RunConfig
+from training.frames import ClipFrames, decode_all
+from training.rows import ClipSpan, Row, load_set, planned_rows
+
+
+class Stopped(Exception):
+    """The run was asked to stop before there was anything to save."""
+
+
+class TrainingError(Exception):
+    """Training went wrong in a way that more steps cannot mend; its text is a sentence for the person at the screen."""
+
+
+class Reporter(Protocol):
+    """Through whom the training code speaks and is stopped."""
+
+    def emit(self, kind: str, **values: Any) -> None:
+        """Append an event."""
+
+    def stop_asked(self) -> bool:
+        """Return whether somebody wants the run to end."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that a training stage needs beside the model."""
+
+    directory: Path
+    config: RunConfig
+    train: tuple[Row, ...]
+    held_out: tuple[Row, ...]
+    frames: Mapping[ClipSpan, ClipFrames]
+    rows_in_set: int
+
+
+def plan_run(directory: Path, config: RunConfig, reporter: Reporter) -> RunPlan:
+    """Return the plan of the run in `directory`; decodes every clip it needs once, 0.2 s a clip.
+
+    Raises what `load_set` and `decode_all` raise, and Stopped when asked to between two clips.
+    """
+    reporter.emit("phase", phase="reading the rows")
+    frozen = load_set(directory / "dataset")
+    train, held_out = planned_rows(frozen.rows, config)
+    clips = [row.clip for row in (*train, *held_out)]
+    reporter.emit("phase", phase=f"decoding {len(set(clips))} clips")
+
+    def on_progress(done: int) -> None:
+        reporter.emit("decoded", clips=done)
+        if reporter.stop_asked():
+            raise Stopped
+
+    frames = decode_all(directory, clips, config.frames, config.longest_side_px, on_progress)
+    return RunPlan(directory, config, train, held_out, frames, len(frozen.rows))

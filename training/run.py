@@ -1,0 +1,186 @@
+"""The child: `python -m training.run DIRECTORY` does the run in DIRECTORY from its files and leaves its results there.
+
+It never opens the database, so the directory can be carried to another machine, run there by this command, and carried back.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from store.errors import ConflictError, UserError
+from training.config import RunConfig
+from training.events import FILE_NAME, EventLog
+from training.jobs import load_config
+from training.plan import RunPlan, Stopped, TrainingError, plan_run
+from training.process import ProcessMark, read_mark, write_mark, write_whole
+from training.status import read_result
+
+HEARTBEAT_S = 5.0
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "av", "numpy")
+
+
+class Cancelled(BaseException):
+    """Somebody wants the process to end now. No Exception, so that no library takes it for an error and goes on."""
+
+
+class Recorder:
+    """Speaks for the run: events, heartbeat, and at the end, whatever the end was, result.json."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._log = EventLog(directory / FILE_NAME)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._started_s = time.monotonic()
+        self._heeded_before: Any = signal.SIG_DFL
+        self.phase = "starting"
+        self.figures: dict[str, Any] = {}
+
+    def __enter__(self) -> "Recorder":
+        """Put down the process's mark and begin the heartbeat."""
+        mark = ProcessMark.of(os.getpid())
+        if mark is not None:
+            write_mark(self._directory / "process.json", mark)
+        self._heeded_before = signal.signal(signal.SIGTERM, _cancel)
+        self._thread.start()
+        return self
+
+    def emit(self, kind: str, **values: Any) -> None:
+        """Append an event; a phase is remembered for the reason of a failure."""
+        if kind == "phase":
+            self.phase = values["phase"]
+        self._log.emit(kind, **values)
+
+    def stop_asked(self) -> bool:
+        """Return whether the stop file is there."""
+        return (self._directory / "stop").exists()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        """Write result.json last; the error, if any, goes on and leaves its traceback in the log."""
+        self._ended.set()
+        self._thread.join()
+        outcome, reason = ending(error, self.phase)
+        if error is None and self.figures.get("stopped_early"):
+            outcome, reason = "stopped", "Stopped as asked; checkpoint and adapter are saved."
+        result = {"outcome": outcome, "reason": reason, **self.figures}
+        result |= {"seconds": round(time.monotonic() - self._started_s, 1), "versions": versions()}
+        self._log.emit("end", outcome=outcome, reason=reason)
+        write_whole(self._directory / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        self._log.close()
+        signal.signal(signal.SIGTERM, self._heeded_before)
+        return outcome == "stopped"
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            self._log.heartbeat()
+
+
+def ending(error: BaseException | None, phase: str) -> tuple[str, str]:
+    """Return the outcome and, in a sentence for the person at the screen, why the run ended so."""
+    if error is None:
+        return "finished", "All steps are done."
+    if isinstance(error, Stopped):
+        return "stopped", "Stopped as asked, before the first step: there was nothing to save."
+    if isinstance(error, Cancelled | KeyboardInterrupt):
+        return "stopped", "Cancelled; what the last checkpoint holds is kept."
+    if isinstance(error, UserError | TrainingError):
+        return "failed", str(error)
+    first = str(error).strip().split("\n")[0]
+    if _out_of_memory(error):
+        return "failed", (
+            f"Out of memory while at: {phase}. {first} "
+            "Ways out, the best first: fewer frames, a smaller longest side, batch size 1 with more accumulation, nf4, a smaller model."
+        )
+    return "failed", f"{type(error).__name__} while at: {phase}. {first or 'It gives no reason.'} The log has the whole traceback."
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of the libraries that decide what a run does; None: not installed."""
+    found: dict[str, str | None] = {"python": sys.version.split()[0]}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def prepare_environment(config: RunConfig) -> None:
+    """Set what the libraries read from the environment at their import; what the caller has set stays."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # One process, one GPU: the trainers refuse to share a model between several.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    if config.random_weights:
+        # Matrices this small cost more to hand to a second thread than to multiply.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # What the libraries will rename one day is nothing to the reader of a run's log.
+    warnings.simplefilter("ignore", FutureWarning)
+    if config.random_weights or Path(config.model).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def run(directory: Path) -> None:
+    """Do the run in `directory`. Raises ConflictError when it was done already or is being done."""
+    mark = read_mark(directory / "process.json")
+    if read_result(directory) is not None:
+        raise ConflictError(f"The run in {directory} has ended already. Make a new one.")
+    if mark is not None and mark.alive and mark.pid != os.getpid():
+        raise ConflictError(f"The run in {directory} is being done by process {mark.pid}.")
+    with Recorder(directory) as recorder:
+        config = load_config(directory)
+        prepare_environment(config)
+        try:
+            plan = plan_run(directory, config, recorder)
+            recorder.emit("phase", phase="loading the libraries")
+            recorder.figures = _trainer_of(config.stage)(plan, recorder)
+        finally:
+            # A cache only: the media beside it can be decoded again.
+            shutil.rmtree(directory / "frames", ignore_errors=True)
+
+
+def main() -> None:
+    """Read the command line and do the run; a refusal is a sentence and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m training.run", description="Do the run in DIRECTORY and leave its results there.")
+    parser.add_argument("directory", type=Path, help="a run directory that the app has made")
+    directory = parser.parse_args().directory.resolve()
+    try:
+        run(directory)
+    except ConflictError as error:
+        parser.error(str(error))
+
+
+def _trainer_of(stage: str) -> Callable[[RunPlan, Recorder], dict[str, Any]]:
+    # Not at the top: these imports read the environment that was just set, and take seconds that a wrong row should not cost.
+    if stage == "sft":
+        from training.sft import train_sft
+
+        return train_sft
+    from training.dpo import train_dpo
+
+    return train_dpo
+
+
+def _cancel(number: int, frame: FrameType | None) -> None:
+    raise Cancelled
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"OutOfMemoryError", "MemoryError"}) or "can't allocate memory" in str(error)
+
+
+if __name__ == "__main__":
+    main()
