@@ -50,22 +50,52 @@ def media_without_proxy(db: sqlite_utils.Database) -> list[Media]:
     return [as_record(Media, row) for row in db.query(query)]
 
 
-def missing_media_names(db: sqlite_utils.Database) -> list[str]:
-    """Return the file names that clips wait for, sorted."""
-    return [row["n"] for row in db.query("SELECT DISTINCT media_name AS n FROM clip WHERE digest IS NULL ORDER BY n")]
+def waiting_clips(db: sqlite_utils.Database, dataset: str | None = None) -> list[Clip]:
+    """Return the clips, of one data set or of all, whose file is missing or cannot be read."""
+    query = """SELECT clip.* FROM clip LEFT JOIN media ON media.digest = clip.digest
+               WHERE (media.digest IS NULL OR media.health = 'unreadable') AND (:d IS NULL OR dataset = :d) ORDER BY dataset, external_id"""
+    return [as_record(Clip, row) for row in db.query(query, {"d": dataset})]
 
 
-def give_media(db: sqlite_utils.Database, media_name: str, digest: str) -> int:
-    """Give the waiting clips of this file name their media; return how many waited."""
-    return int(db.execute("UPDATE clip SET digest = ? WHERE media_name = ? AND digest IS NULL", [digest, media_name]).rowcount)
+def give_media(db: sqlite_utils.Database, media_name: str, digest: str, dataset: str | None = None) -> int:
+    """Give the clips that wait for this file name, of one data set or of all, their media; return how many waited.
+
+    A file that turned out unreadable is replaced. Call inside a transaction.
+    """
+    update = """UPDATE clip SET digest = :digest WHERE media_name = :name AND (:dataset IS NULL OR dataset = :dataset)
+                AND (digest IS NULL OR digest IN (SELECT digest FROM media WHERE health = 'unreadable'))"""
+    return int(db.execute(update, {"digest": digest, "name": media_name, "dataset": dataset}).rowcount)
+
+
+def trim_evidence(db: sqlite_utils.Database, digest: str) -> tuple[int, int]:
+    """Cut the evidence of the file's clips at the end of the clip; return (spans cut, spans dropped because they lie behind it).
+
+    Nothing is cut while the file's duration is unknown. Call inside a transaction.
+    """
+    query = """SELECT e.qa_id, e.position, e.start_s, min(coalesce(clip.end_s, m.duration_s), m.duration_s) - clip.start_s AS length_s
+               FROM media m JOIN clip USING (digest) JOIN qa_pair qa ON qa.clip_id = clip.id JOIN evidence_span e ON e.qa_id = qa.id
+               WHERE m.digest = ? AND e.end_s > min(coalesce(clip.end_s, m.duration_s), m.duration_s) - clip.start_s"""
+    over = list(db.query(query, [digest]))
+    behind = [row for row in over if row["start_s"] >= row["length_s"]]
+    for row in behind:
+        db.execute("DELETE FROM evidence_span WHERE qa_id = :qa_id AND position = :position", row)
+    for row in over:
+        db.execute("UPDATE evidence_span SET end_s = :length_s WHERE qa_id = :qa_id AND position = :position", row)
+    return len(over) - len(behind), len(behind)
 
 
 def add_clip(db: sqlite_utils.Database, clip: Clip, subtitles: Sequence[Subtitle] = ()) -> bool:
     """Keep a clip and its subtitles; return False when it was there already."""
     added = bool(_insert(db, "clip", as_row(clip)))
-    for line in subtitles if added else ():
-        db.table("subtitle").insert(as_row(line))
+    if added:
+        add_subtitles(db, subtitles)
     return added
+
+
+def add_subtitles(db: sqlite_utils.Database, subtitles: Iterable[Subtitle]) -> None:
+    """Keep the spoken lines of a clip that has none."""
+    for line in subtitles:
+        db.table("subtitle").insert(as_row(line))
 
 
 def get_clip(db: sqlite_utils.Database, clip_id: str) -> Clip | None:
@@ -118,11 +148,10 @@ def list_imports(db: sqlite_utils.Database) -> list[ImportRecord]:
     return [as_record(ImportRecord, row) for row in db.query("SELECT * FROM import_record ORDER BY finished_at DESC, rowid DESC")]
 
 
-def counts(db: sqlite_utils.Database) -> dict[str, int]:
-    """Return how many clips, clips without media, QA pairs and candidates there are."""
-    query = """SELECT (SELECT count(*) FROM clip) AS clips, (SELECT count(*) FROM clip WHERE digest IS NULL) AS clips_waiting,
-                      (SELECT count(*) FROM qa_pair) AS qa_pairs, (SELECT count(*) FROM candidate) AS candidates"""
-    return dict(next(db.query(query)))
+def has_clips(db: sqlite_utils.Database) -> bool:
+    """Return whether anything was ever imported."""
+    return bool(next(db.query("SELECT EXISTS (SELECT 1 FROM clip) AS found"))["found"])
+
 
 
 def _insert(db: sqlite_utils.Database, table: str, row: dict[str, object]) -> int:

@@ -39,6 +39,11 @@ def claim_next(db: sqlite_utils.Database, annotator: str, besides: str | None = 
         return assignment_of(db, found, annotator)
 
 
+def peek_next(db: sqlite_utils.Database, annotator: str, besides: str | None = None) -> str | None:
+    """Return the candidate that `claim_next` would lease now, and lease nothing: for a browser that loads ahead."""
+    return _open_lease(db, annotator, besides) or _next_open(db, annotator, besides)
+
+
 def release_expired(db: sqlite_utils.Database) -> int:
     """Take back the leases that ran out; return how many."""
     return int(db.execute("UPDATE assignment SET state = 'released' WHERE state = 'leased' AND expires_at < ?", [utc_now()]).rowcount)

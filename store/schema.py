@@ -164,6 +164,7 @@ def m002_annotation(db: sqlite_utils.Database) -> None:
             wanted INTEGER NOT NULL CHECK (wanted >= 1),
             taken INTEGER NOT NULL DEFAULT 0 CHECK (taken BETWEEN 0 AND wanted)
         ) STRICT""",
+        "CREATE INDEX queue_by_rank ON queue_entry (rank)",
         "CREATE INDEX queue_open ON queue_entry (rank) WHERE taken < wanted",
         """CREATE TABLE assignment (
             candidate_id TEXT NOT NULL REFERENCES queue_entry (candidate_id),

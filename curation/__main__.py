@@ -1,0 +1,109 @@
+"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR` and `proxies`, each with `--data DIR`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from curation.datasets import FORMATS
+from curation.import_media import find_media
+from curation.import_summary import media_json
+from curation.importing import ImportRequest, run_import
+from curation.proxies import make_proxies
+from store.errors import UserError
+from store.settings import default_data
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says and write JSON; return 0, or 2 with a sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        told = options.act(options)
+        _end_progress()
+    except UserError as error:
+        _end_progress()
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> dict[str, Any]:
+    request = ImportRequest(
+        options.format, options.file, options.data, options.videos, options.subtitles, options.candidates, options.intervals, options.dataset, options.overlap
+    )
+    summary = run_import(request, _progress())
+    return summary.as_json() | {"proxies": _proxies(options)}
+
+
+def _find_media(options: argparse.Namespace) -> dict[str, Any]:
+    given = find_media(options.data, options.videos, options.dataset, _progress())
+    told = {"clips_given": given.clips, "spans_cut": given.spans_cut, "spans_dropped": given.spans_dropped}
+    return told | {"media": media_json(given.media), "proxies": _proxies(options)}
+
+
+def _proxies(options: argparse.Namespace) -> dict[str, Any]:
+    done = make_proxies(options.data, _progress())
+    failed = [{"name": name, "reason": reason} for name, reason in done.failed]
+    return {"made": list(done.made), "failed": failed, "another_maker_is_at_work": done.is_elsewhere}
+
+
+def _progress() -> Callable[[float, str], None]:
+    """Return a function that tells the progress on standard error: in one line on a terminal, every tenth in a log."""
+    told = -1
+
+    def tell(share: float, text: str) -> None:
+        nonlocal told
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{share:4.0%} {text}")
+            sys.stderr.flush()
+        elif int(share * 10) != told:
+            sys.stderr.write(f"{share:4.0%} {text}\n")
+        told = int(share * 10)
+
+    return tell
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m curation", description="Bring clips, questions and texts in.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    formats = "".join(f"\n  {format.name:<10} {format.sentence}" for format in FORMATS.values())
+    imports = commands.add_parser(
+        "import",
+        help="import an annotation file and its videos",
+        description=f"Import an annotation file and its videos.\n\nformats:{formats}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    imports.add_argument("format", choices=FORMATS, metavar="FORMAT")
+    imports.add_argument("file", type=Path, metavar="FILE", help="the annotation file")
+    _add_videos(imports)
+    imports.add_argument("--dataset", metavar="NAME", help="name of the data set, where the format's own will not do")
+    imports.add_argument("--subtitles", type=Path, metavar="DIR", help="folder of .srt and .vtt files named like the clips or videos")
+    imports.add_argument("--candidates", type=Path, metavar="FILE", help="candidate records in our own JSON lines, about the clips of this import")
+    imports.add_argument("--intervals", type=Path, metavar="FILE", help="nextgqa: the gsub JSON (default: gsub_<name>.json or *.gsub.json beside FILE)")
+    imports.add_argument("--overlap", type=int, default=2, metavar="N", help="annotations wanted of each candidate; 0 queues none (default: %(default)s)")
+    imports.set_defaults(act=_import)
+    finds = commands.add_parser("find-media", help="look for the files that clips wait for")
+    _add_videos(finds)
+    finds.add_argument("--dataset", metavar="NAME", help="look for the files of this data set only")
+    finds.set_defaults(act=_find_media)
+    proxies = commands.add_parser("proxies", help="make playable copies of what no browser plays")
+    proxies.set_defaults(act=_proxies)
+    for command in (imports, finds, proxies):
+        command.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
+    return parser
+
+
+def _add_videos(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the videos; folders inside it are searched too")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
