@@ -1,4 +1,4 @@
-"""`python -m store backup FILE`, `check`, `account NAME ROLE` and `proxies`, each with `--data DIR`."""
+"""`python -m store backup FILE`, `check` and `account NAME ROLE`, each with `--data DIR`."""
 
 import argparse
 import getpass

@@ -1,5 +1,6 @@
 """Annotations and their flags. Functions take `db` first."""
 
+import json
 from collections.abc import Sequence
 
 import sqlite_utils
@@ -37,3 +38,23 @@ def flags_of_finals(db: sqlite_utils.Database) -> list[Flag]:
     """Return the flags of all final annotations; one row a flag."""
     query = "SELECT flag.* FROM flag JOIN annotation a ON a.id = annotation_id WHERE a.state = 'final' ORDER BY flag.rowid"
     return [as_record(Flag, row) for row in db.query(query)]
+
+
+def finished_annotations(db: sqlite_utils.Database, annotator: str, limit: int) -> list[Annotation]:
+    """Return the annotator's last `limit` items that are submitted or skipped, the newest first."""
+    query = """SELECT annotation.* FROM annotation JOIN assignment USING (candidate_id, annotator)
+               WHERE annotator = ? AND assignment.state IN ('final', 'skipped') ORDER BY updated_at DESC, operation_sequence DESC LIMIT ?"""
+    return [as_record(Annotation, row) for row in db.query(query, [annotator, limit])]
+
+
+def verdict_counts(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:
+    """Return how many items the annotator finished with each verdict, skips included."""
+    query = """SELECT verdict, count(*) AS n FROM annotation JOIN assignment USING (candidate_id, annotator)
+               WHERE annotator = ? AND assignment.state IN ('final', 'skipped') GROUP BY verdict"""
+    return {str(row["verdict"]): int(row["n"]) for row in db.query(query, [annotator])}
+
+
+def foreign_flags(db: sqlite_utils.Database, annotation_id: str, flag_ids: Sequence[str]) -> list[str]:
+    """Return those of the ids that belong to a flag of another annotation."""
+    query = "SELECT id FROM flag WHERE id IN (SELECT value FROM json_each(?)) AND annotation_id <> ?"
+    return [str(row["id"]) for row in db.query(query, [json.dumps(list(flag_ids)), annotation_id])]

@@ -153,7 +153,6 @@ def has_clips(db: sqlite_utils.Database) -> bool:
     return bool(next(db.query("SELECT EXISTS (SELECT 1 FROM clip) AS found"))["found"])
 
 
-
 def _insert(db: sqlite_utils.Database, table: str, row: dict[str, object]) -> int:
     """Insert unless the key is there; return the number of rows added."""
     before = db.conn.total_changes

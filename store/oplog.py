@@ -19,6 +19,13 @@ def find_operation(db: sqlite_utils.Database, operation_id: str) -> Operation | 
     return as_record(Operation, rows[0]) if rows else None
 
 
+def last_operation(db: sqlite_utils.Database, candidate_id: str, annotator: str) -> Operation | None:
+    """Return the annotator's newest operation on the candidate, or None; one step of an index."""
+    query = "SELECT * FROM operation WHERE candidate_id = ? AND annotator = ? ORDER BY sequence DESC LIMIT 1"
+    rows = list(db.query(query, [candidate_id, annotator]))
+    return as_record(Operation, rows[0]) if rows else None
+
+
 def list_operations(db: sqlite_utils.Database, candidate_id: str | None = None) -> list[Operation]:
     """Return the log in order, whole or of one candidate."""
     query = "SELECT * FROM operation WHERE :c IS NULL OR candidate_id = :c ORDER BY sequence"
