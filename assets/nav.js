@@ -27,7 +27,7 @@ export async function mount(element) {
 
 function brand() {
   const image = document.createElement("img");
-  image.src = "/assets/icon.svg";
+  image.src = "/eyewitness/icon.svg";
   image.alt = "Eyewitness";
   return image;
 }

@@ -36,6 +36,11 @@ class Access:
 
     data: Path
 
+    def has_accounts(self) -> bool:
+        """Return whether anybody has an account; without one a name is enough."""
+        with open_store(self.data) as db:
+            return bool(count_accounts(db))
+
     def sign_in(self, request: Request, name: str, password: str) -> Person:
         """Open a session and return the person. Raises RefusedError for a wrong name or password, InputError for a bad name."""
         with open_store(self.data) as db:

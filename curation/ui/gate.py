@@ -22,7 +22,7 @@ class Gate:
 
     def _elsewhere(self, asked: HTTPConnection) -> str | None:
         path = asked.url.path
-        if "text/html" not in asked.headers.get("accept", "") or path == "/login" or path.startswith("/assets/"):
+        if "text/html" not in asked.headers.get("accept", "") or path == "/login" or path.startswith("/eyewitness/"):
             return None
         person = self.access.find(asked.session.get("name"))
         if person is None:

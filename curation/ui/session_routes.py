@@ -10,8 +10,6 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from curation.ui.access import Access, Person
-from store.accounts import count_accounts
-from store.database import open_store
 from store.errors import UserError
 
 PAGE = Path(__file__).resolve().parents[2] / "assets" / "login.html"
@@ -26,8 +24,7 @@ def build_session_router(access: Access) -> APIRouter:
 
     @router.get("/login", response_class=HTMLResponse)
     def show(next: str = "/", error: str = "", name: str = "") -> str:
-        with open_store(access.data) as db:
-            accounts = count_accounts(db)
+        accounts = access.has_accounts()
         told = {"next": next, "error": error, "name": name, "hint": WITH_ACCOUNT if accounts else NAME_ONLY}
         shown = {key: html.escape(value) for key, value in told.items()}
         return Template(PAGE.read_text(encoding="utf-8")).substitute(shown, password=PASSWORD if accounts else "")

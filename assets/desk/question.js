@@ -1,0 +1,23 @@
+// The question under the video, its options and the answer that the writer of the text was given.
+import { el } from "./elements.js";
+
+/** Return the panel for an item: one question for a rationale or an answer, all of the clip's for a narrative. */
+export function questionPanel({ kind, questions }) {
+  if (questions.length === 0) return el("section", { class: "ew-card ew-questions", id: "desk-question" }, el("p", { class: "dim" }, "This clip has no questions."));
+  if (kind !== "narrative") return el("section", { class: "ew-card ew-questions", id: "desk-question", "aria-label": "Question" }, ...oneQuestion(questions[0]));
+  return el(
+    "section", { class: "ew-card ew-questions", id: "desk-question", "aria-label": "Questions about the clip", tabindex: "0" },
+    el("p", { class: "dim" }, `The narrative tells these ${questions.length} questions and answers as one story:`),
+    el("ol", {}, ...questions.map((one) => el("li", {}, el("span", { dir: "auto" }, one.question), " ", el("strong", { dir: "auto" }, one.answer ?? "answer withheld")))),
+  );
+}
+
+function oneQuestion({ question, options, answer, answer_index }) {
+  const asked = el("p", { class: "ew-asked", dir: "auto" }, question);
+  if (options.length === 0) return [asked, el("p", {}, el("span", { class: "dim" }, "given answer: "), el("strong", { dir: "auto" }, answer ?? "withheld"))];
+  const chips = options.map((option, index) => {
+    const given = answer_index === null ? option === answer : index === answer_index;
+    return el("li", { class: given ? "given" : "", dir: "auto" }, option, given && el("span", {}, "✓ given"));
+  });
+  return [asked, el("ul", { class: "ew-options" }, ...chips)];
+}

@@ -1,0 +1,186 @@
+// Time as lanes: what was watched, evidence, subtitles, flags. Pointing moves the video; a flag's edges can be dragged or nudged.
+import { clockTime, el } from "./elements.js";
+
+const MOST_ROWS = 4;
+const TICKS = 6;
+const STEPS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
+
+/**
+ * Callbacks: `onSeek(index)`, `onFlag(id)`, `onMoment(id, {start_s, end_s}, edge, ended)` while an edge is moved ("start" or "end").
+ */
+export class Timeline {
+  constructor(callbacks) {
+    this.callbacks = callbacks;
+    this.head = el("i", { class: "ew-head", "aria-hidden": "true" });
+    this.ruler = el("div", { class: "ew-ruler", "aria-hidden": "true" });
+    this.seen = el("div", { class: "ew-seen", title: "What was watched" });
+    this.evidence = el("div", { class: "ew-lane", id: "desk-lane-evidence", hidden: true });
+    this.subtitles = el("div", { class: "ew-lane", id: "desk-lane-subtitles", hidden: true });
+    this.flags = el("div", { class: "ew-lane ew-lane-flags", id: "desk-lane-flags" });
+    this.marks = el("i", { class: "ew-marks", hidden: true, "aria-hidden": "true" });
+    this.lanes = el("div", { class: "ew-lanes" }, this.ruler, this.seen, this.evidence, this.subtitles, this.flags, this.marks, this.head);
+    this.body = el("div", { class: "ew-timeline", id: "desk-timeline" }, this.lanes);
+    this.lanes.addEventListener("pointerdown", (event) => this.#press(event));
+  }
+
+  /** Show another clip: its frames, and the spans of its evidence and subtitles. */
+  show(frames, { evidence, subtitles }) {
+    this.frames = frames;
+    this.drawn = null;
+    this.#fill(this.evidence, "evidence", evidence, "the data set's evidence");
+    this.#fill(this.subtitles, "subtitles", subtitles, "");
+    this.subtitles.hidden = subtitles.length === 0;
+    this.hasEvidence = evidence.length > 0;
+    this.#tick();
+    this.place(0);
+  }
+
+  /** Show or hide the evidence; return whether there is any. */
+  toggleEvidence(shown) {
+    this.evidence.hidden = !(shown && this.hasEvidence);
+    return this.hasEvidence;
+  }
+
+  /** Move the playhead to a frame. */
+  place(index) {
+    this.head.style.left = this.#percent((this.frames.start(index) + this.frames.end(index)) / 2);
+  }
+
+  /** Draw what was watched, as `[first, last]` frames. */
+  watched(ranges) {
+    this.seen.replaceChildren(...ranges.map(([first, last]) => this.#bar(this.frames.start(first), this.frames.end(last))));
+  }
+
+  /** Draw the marks for the next flag; either may be null. */
+  mark({ start_s, end_s }) {
+    this.marks.hidden = start_s === null && end_s === null;
+    this.marks.classList.toggle("open", start_s === null || end_s === null);
+    const from = start_s ?? end_s;
+    this.marks.style.left = this.#percent(from);
+    this.marks.style.width = this.#percent((end_s ?? from) - from);
+  }
+
+  /** Draw the flags that have a moment, each in a row where it hides no other; `names` gives their kinds' names. */
+  flag(flags, selectedId, names) {
+    const timed = flags.filter((flag) => flag.start_s !== null);
+    const drawn = JSON.stringify([timed, selectedId]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const focused = document.activeElement?.dataset?.edge;
+    const rows = rowsOf(timed);
+    this.flags.style.setProperty("--rows", Math.max(2, ...timed.map((flag) => rows.get(flag.id) + 1)));
+    this.flags.replaceChildren(el("span", { class: "ew-lane-name" }, timed.length ? "" : "flags"), ...timed.map((flag) => {
+      const on = flag.id === selectedId;
+      const bar = this.#bar(flag.start_s, flag.end_s, `ew-bar ew-${flag.kind}${on ? " on" : ""}`);
+      bar.dataset.flag = flag.id;
+      bar.title = `${names.get(flag.kind)}: ${flag.start_s.toFixed(2)}–${flag.end_s.toFixed(2)} s`;
+      bar.style.setProperty("--row", rows.get(flag.id));
+      if (on) bar.append(this.#edge(flag, "start"), this.#edge(flag, "end"));
+      return bar;
+    }));
+    if (focused) this.flags.querySelector(`[data-edge=${focused}]`)?.focus({ preventScroll: true });
+  }
+
+  /** Return the moment with one edge moved to a frame, the other pushed along when it stands in the way. */
+  moved(flag, edge, index) {
+    const frame = Math.max(0, Math.min(this.frames.count - 1, index));
+    const start_s = edge === "start" ? this.frames.start(frame) : Math.min(flag.start_s, this.frames.start(frame));
+    const end_s = edge === "end" ? this.frames.end(frame) : Math.max(flag.end_s, this.frames.end(frame));
+    return { start_s, end_s };
+  }
+
+  /** Return the frame at an edge: the first one inside or the last one. */
+  frameAt(flag, edge) {
+    return edge === "start" ? this.frames.at(flag.start_s + 1e-4) : this.frames.at(Math.max(0, flag.end_s - 1e-4));
+  }
+
+  #edge(flag, edge) {
+    const value = edge === "start" ? flag.start_s : flag.end_s;
+    const nudge = (event) => {
+      const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+      if (steps === undefined) return;
+      event.preventDefault();
+      this.callbacks.onMoment(flag.id, this.moved(flag, edge, this.frameAt(flag, edge) + steps), edge, true);
+    };
+    return el("b", {
+      class: `ew-edge ${edge}`, role: "slider", tabindex: "0", "aria-label": edge === "start" ? "Start of the flag's moment" : "End of the flag's moment",
+      "aria-valuemin": "0", "aria-valuemax": this.frames.end_s.toFixed(2), "aria-valuenow": value.toFixed(2), "aria-valuetext": `${value.toFixed(2)} seconds`,
+      data: { edge }, on: { keydown: nudge, pointerdown: (event) => this.#drag(event, flag, edge) },
+    });
+  }
+
+  #drag(event, flag, edge) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.#hold(event, (index, ended) => this.callbacks.onMoment(flag.id, this.moved(flag, edge, index), edge, ended));
+  }
+
+  #press(event) {
+    if (event.button !== 0 || !this.frames) return;
+    event.preventDefault();
+    const bar = event.target.closest("[data-flag]");
+    if (bar) this.callbacks.onFlag(bar.dataset.flag);
+    else this.#hold(event, (index) => this.callbacks.onSeek(index), true);
+  }
+
+  /** Follow the pointer until it is let go; the lanes stay while bars are drawn anew. */
+  #hold(event, follow, atOnce = false) {
+    const frameUnder = ({ clientX }) => {
+      const { left, width } = this.lanes.getBoundingClientRect();
+      return this.frames.at(((clientX - left) / width) * this.frames.end_s);
+    };
+    const move = (moved) => follow(frameUnder(moved), false);
+    const done = (last) => {
+      this.lanes.removeEventListener("pointermove", move);
+      if (last.type === "pointerup" && !atOnce) follow(frameUnder(last), true);
+    };
+    this.lanes.setPointerCapture(event.pointerId);
+    this.lanes.addEventListener("pointermove", move);
+    this.lanes.addEventListener("pointerup", done, { once: true });
+    this.lanes.addEventListener("pointercancel", done, { once: true });
+    if (atOnce) move(event);
+  }
+
+  #fill(lane, name, spans, title) {
+    const bars = spans.map(({ start_s, end_s, text }) => {
+      const bar = this.#bar(start_s, end_s, "ew-span");
+      bar.title = text || title;
+      bar.append(text);
+      return bar;
+    });
+    lane.replaceChildren(el("span", { class: "ew-lane-name" }, name), ...bars);
+  }
+
+  #tick() {
+    const step = STEPS_S.find((one) => this.frames.end_s / one <= TICKS * 1.5) ?? this.frames.end_s;
+    const ticks = Array.from({ length: Math.floor(this.frames.end_s / step) + 1 }, (_, index) => index * step);
+    this.ruler.replaceChildren(...ticks.map((at) => {
+      const tick = el("span", {}, step < 1 ? clockTime(at).slice(0, 7) : clockTime(at).slice(0, 5));
+      tick.style.left = this.#percent(at);
+      return tick;
+    }));
+  }
+
+  #bar(start_s, end_s, kind = "") {
+    const bar = el("i", { class: kind });
+    bar.style.left = this.#percent(start_s);
+    bar.style.width = this.#percent(Math.min(end_s, this.frames.end_s) - start_s);
+    return bar;
+  }
+
+  #percent(seconds) {
+    return `${Math.max(0, Math.min(100, (100 * seconds) / this.frames.end_s))}%`;
+  }
+}
+
+/** Return the row of each flag, so that those at the same moment lie under each other. */
+function rowsOf(flags) {
+  const rows = new Map();
+  for (const flag of [...flags].sort((a, b) => a.start_s - b.start_s)) {
+    const taken = flags.filter((other) => rows.has(other.id) && other.start_s < flag.end_s && flag.start_s < other.end_s).map((other) => rows.get(other.id));
+    let row = 0;
+    while (taken.includes(row) && row < MOST_ROWS - 1) row += 1;
+    rows.set(flag.id, row);
+  }
+  return rows;
+}

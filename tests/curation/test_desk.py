@@ -1,0 +1,417 @@
+"""The desk without a browser: what work may say, what an operation does, and what reaches whom."""
+
+import dataclasses
+import itertools
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlite_utils
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.desk import DeskItem, item_for, next_item
+from curation.recording import Saved, StaleWorkError, read_operation, record, replay
+from curation.work import WorkState, check_submitted, flag_names, read_work, work_from_json, work_to_json
+from store.annotations import annotation_of, flags_of
+from store.candidates import list_candidates
+from store.database import open_store, transaction
+from store.errors import ConflictError, InputError, NotFoundError
+from store.oplog import list_operations
+from store.queue import assignment_of, list_queue, set_assignment_state
+from tests.curation.annotating import memory_store
+from tests.seeds import Seeded, seed_project
+
+TEXT = "הילד 👦🏽 runs, then he waves\nat the lake."
+LENGTH_S = 5.0
+EMPTY: dict[str, Any] = {
+    "verdict": None,
+    "no_error": False,
+    "factual_consistency": None,
+    "logical_coherence": None,
+    "note": "",
+    "edited_text": None,
+    "seconds_spent": 1.5,
+    "watched_share": 0.5,
+    "flags": [],
+}
+ACCEPTED = EMPTY | {"verdict": "accept", "no_error": True}
+ids = map("operation-{:06}".format, itertools.count())
+
+
+def flag(text: str = TEXT, start: int = 0, end: int = 4, **changes: Any) -> dict[str, Any]:
+    made = {"id": next(ids), "kind": "temporal_error", "text_start": start, "text_end": end, "quote": text[start:end]}
+    return made | {"start_s": 1.0, "end_s": 2.0, "severity": 1, "comment": ""} | changes
+
+
+def operation(candidate_id: str, kind: str = "draft", work: dict[str, Any] = EMPTY, base: int = 0, name: str | None = None) -> dict[str, Any]:
+    return {"id": name or next(ids), "kind": kind, "candidate_id": candidate_id, "base_sequence": base, "client_at": None, "state": work}
+
+
+def keep(db: sqlite_utils.Database, annotator: str, *given: Any, **more: Any) -> Saved:
+    return record(db, annotator, read_operation(operation(*given, **more)))
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite_utils.Database]:
+    with memory_store() as db:
+        yield db
+
+
+@pytest.fixture
+def seeded(db: sqlite_utils.Database) -> Seeded:
+    return seed_project(db)
+
+
+@st.composite
+def flags(draw: st.DrawFn, text: str) -> dict[str, Any]:
+    start = draw(st.integers(0, len(text) - 1))
+    end = draw(st.integers(start + 1, len(text)))
+    first, last = sorted(draw(st.tuples(st.floats(0, LENGTH_S), st.floats(0, LENGTH_S))))
+    kind = draw(st.sampled_from(sorted(flag_names())))
+    made = flag(text, start, end, kind=kind, severity=draw(st.integers(0, 3)), comment=draw(words), start_s=first, end_s=last)
+    without_moment = {"start_s": None, "end_s": None} if draw(st.booleans()) else {}
+    without_words = {"text_start": None, "text_end": None, "quote": ""} if kind == "omission" else {}
+    return made | without_moment | without_words
+
+
+words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+works = st.fixed_dictionaries(
+    {
+        "verdict": st.sampled_from([None, "accept", "reject", "unsure", "skip"]),
+        "no_error": st.booleans(),
+        "factual_consistency": st.none() | st.integers(1, 5),
+        "logical_coherence": st.none() | st.integers(1, 5),
+        "note": words,
+        "edited_text": st.none() | words,
+        "seconds_spent": st.floats(0, 1e6),
+        "watched_share": st.floats(0, 1),
+        "flags": st.lists(flags(TEXT), max_size=3),
+    }
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+# --- what work may say
+
+
+@given(works)
+def test_work_that_is_sound_survives_the_way_through_json(given: dict[str, Any]) -> None:
+    work = read_work(given, TEXT, LENGTH_S)
+    assert work_from_json(work_to_json(work)) == work
+    assert read_work(json.loads(work_to_json(work)), TEXT, LENGTH_S) == work
+
+
+@given(works, st.sampled_from(sorted(EMPTY)), anything)
+def test_whatever_a_browser_sends_is_read_or_refused_with_a_sentence(given: dict[str, Any], field: str, value: Any) -> None:
+    for raw in (given | {field: value}, given | {"flags": [flag() | {key: value for key in [field] if key in flag()}]}, value):
+        try:
+            assert isinstance(read_work(raw, TEXT, LENGTH_S), WorkState)
+        except InputError as refusal:
+            assert str(refusal).endswith(".")
+            str(refusal).encode("utf-8")
+
+
+@given(st.sampled_from(sorted(flag())), anything)
+def test_any_field_of_a_flag_may_be_nonsense_and_only_a_sentence_comes_of_it(field: str, value: Any) -> None:
+    try:
+        read_work(EMPTY | {"flags": [flag() | {field: value}]}, TEXT, LENGTH_S)
+    except InputError as refusal:
+        str(refusal).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"start_s": math.nan}, "from 0 to"),
+        ({"end_s": math.inf}, "from 0 to"),
+        ({"start_s": -0.1}, "from 0 to"),
+        ({"start_s": 3.0, "end_s": 2.0}, "before it starts"),
+        ({"end_s": 5.1}, "the clip ends at 5.000 s"),
+        ({"start_s": None}, "from 0 to"),
+        ({"kind": "boredom"}, "not known"),
+        ({"severity": 4}, "from 0 to 3"),
+        ({"severity": True}, "from 0 to 3"),
+        ({"quote": "other words"}, "the text says"),
+        ({"text_end": 1000}, "from 0 to"),
+        ({"text_start": 4, "text_end": 4, "quote": ""}, "Select the words again"),
+        ({"text_start": None, "text_end": None, "quote": ""}, "points at no words"),
+        ({"comment": "x" * 20_001}, "Shorten it to 20,000"),
+        ({"comment": "a\0b"}, "cannot be kept"),
+        ({"comment": "\ud83d"}, "cannot be kept"),
+        ({"id": "short"}, "8 to 64"),
+        ({"colour": "red"}, "unknown fields"),
+    ],
+)
+def test_a_flag_that_is_not_sound_is_refused(changes: dict[str, Any], told: str) -> None:
+    read_work(EMPTY | {"flags": [flag()]}, TEXT, LENGTH_S)  # the control: without the change it is taken
+    with pytest.raises(InputError, match=told):
+        read_work(EMPTY | {"flags": [flag(**changes)]}, TEXT, LENGTH_S)
+
+
+def test_two_flags_may_overlap_but_not_share_an_id() -> None:
+    one, other = flag(start=0, end=6), flag(start=3, end=9)
+    assert len(read_work(EMPTY | {"flags": [one, other]}, TEXT, LENGTH_S).flags) == 2
+    with pytest.raises(InputError, match="same id"):
+        read_work(EMPTY | {"flags": [one, one]}, TEXT, LENGTH_S)
+
+
+def test_a_clip_of_unknown_length_takes_any_moment() -> None:
+    assert read_work(EMPTY | {"flags": [flag(end_s=4000.0)]}, TEXT, None).flags[0].end_s == 4000.0
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (EMPTY, "no verdict yet"),
+        (EMPTY | {"verdict": "accept"}, "no error found"),
+        (ACCEPTED | {"flags": [flag()]}, "and has flags"),
+        (EMPTY | {"verdict": "reject"}, "needs a reason"),
+        (EMPTY | {"verdict": "reject", "note": "  "}, "needs a reason"),
+        (EMPTY | {"verdict": "unsure", "edited_text": " \n"}, "edited text is empty"),
+        (EMPTY | {"verdict": "reject", "flags": [flag(kind="other")]}, "needs a comment"),
+        (EMPTY | {"verdict": "reject", "flags": [flag(kind="omission", text_start=None, text_end=None, quote="")]}, "needs a comment"),
+    ],
+)
+def test_what_cannot_be_final_is_refused_and_the_same_as_a_draft_is_kept(work: dict[str, Any], told: str) -> None:
+    read = read_work(work, TEXT, LENGTH_S)
+    with pytest.raises(InputError, match=told):
+        check_submitted(read)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        ACCEPTED,
+        EMPTY | {"verdict": "accept", "flags": [flag(severity=3)]},
+        EMPTY | {"verdict": "reject", "flags": [flag()]},
+        EMPTY | {"verdict": "reject", "note": "Not English."},
+        EMPTY | {"verdict": "unsure"},
+    ],
+)
+def test_a_verdict_with_its_ground_can_be_final(work: dict[str, Any]) -> None:
+    check_submitted(read_work(work, TEXT, LENGTH_S))
+
+
+# --- what an operation does
+
+
+def test_an_operation_sent_twice_is_kept_once_and_answered_alike(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = next_item(db, "ann")
+    assert item is not None and item.candidate_id == seeded.narrative.id
+    first = keep(db, "ann", item.candidate_id, "submit", ACCEPTED, name="the-same-id")
+    before = dump(db)
+    assert keep(db, "ann", item.candidate_id, "submit", ACCEPTED, name="the-same-id") == first
+    assert dump(db) == before
+    with pytest.raises(ConflictError, match="this id"):
+        keep(db, "ann", item.candidate_id, "draft", name="the-same-id")
+
+
+def test_a_draft_comes_back_as_it_was_left(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = next_item(db, "ann")
+    assert item is not None
+    work = EMPTY | {"note": "half a thought 🎾", "flags": [flag(item.text, 3, 9)], "factual_consistency": 2}
+    saved = keep(db, "ann", item.candidate_id, "draft", work)
+    again = next_item(db, "ann")
+    assert again is not None and again.work == read_work(work, item.text, LENGTH_S)
+    assert again.sequence == saved.sequence
+
+
+def test_a_write_that_did_not_see_the_last_one_is_refused_and_told_what_is_kept(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    first = keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "one window"})
+    with pytest.raises(StaleWorkError) as refusal:
+        keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "the other window"})
+    assert refusal.value.sequence == first.sequence
+    assert refusal.value.work is not None and refusal.value.work.note == "one window"
+    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "the other window"}, base=first.sequence)
+
+
+def test_work_on_an_item_that_was_not_given_is_refused(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    for candidate_id in (seeded.narrative.id, "nowhere"):
+        with pytest.raises(NotFoundError, match="not given to you"):
+            keep(db, "ann", candidate_id)
+        with pytest.raises(NotFoundError, match="not given to you"):
+            item_for(db, "ann", candidate_id)
+
+
+def test_a_lease_that_ran_out_is_taken_up_again_while_there_is_room_and_not_after(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    candidate_id = seeded.narrative.id
+    next_item(db, "ann")
+    set_assignment_state(db, candidate_id, "ann", "released")
+    saved = keep(db, "ann", candidate_id, "draft", EMPTY | {"note": "still here"})
+    set_assignment_state(db, candidate_id, "ann", "released")
+    for other in ("ben", "cat"):
+        next_item(db, other)
+        keep(db, other, candidate_id, "submit", ACCEPTED)
+    with pytest.raises(ConflictError, match="others have finished it"):
+        keep(db, "ann", candidate_id, "submit", ACCEPTED, base=saved.sequence)
+    assert annotation_of(db, candidate_id, "ann").note == "still here"  # type: ignore[union-attr]
+
+
+def test_what_was_submitted_stands_until_it_is_submitted_again(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    candidate_id = seeded.narrative.id
+    next_item(db, "ann")
+    first = keep(db, "ann", candidate_id, "submit", ACCEPTED)
+    second = keep(db, "ann", candidate_id, "draft", EMPTY | {"note": "on second thoughts"}, base=first.sequence)
+    kept = annotation_of(db, candidate_id, "ann")
+    assert kept is not None and (kept.state, kept.verdict, kept.note) == ("final", "accept", "")
+    assert item_for(db, "ann", candidate_id).work.note == "on second thoughts"  # type: ignore[union-attr]
+    keep(db, "ann", candidate_id, "submit", EMPTY | {"verdict": "reject", "note": "on second thoughts"}, base=second.sequence)
+    assert annotation_of(db, candidate_id, "ann").verdict == "reject"  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="cannot be skipped"):
+        keep(db, "ann", candidate_id, "skip", base=item_for(db, "ann", candidate_id).sequence)
+
+
+def test_a_skipped_item_is_for_others_and_can_be_taken_up_again(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    candidate_id = seeded.narrative.id
+    next_item(db, "ann")
+    skipped = keep(db, "ann", candidate_id, "skip", EMPTY | {"note": "not my language"})
+    assert (annotation_of(db, candidate_id, "ann").verdict, taken(db, candidate_id)) == ("skip", 0)  # type: ignore[union-attr]
+    assert next_item(db, "ann").candidate_id != candidate_id  # type: ignore[union-attr]
+    keep(db, "ann", candidate_id, "submit", ACCEPTED, base=skipped.sequence)
+    assert (assignment_of(db, candidate_id, "ann").state, taken(db, candidate_id)) == ("final", 1)  # type: ignore[union-attr]
+
+
+def test_an_edit_becomes_a_candidate_with_its_parent_when_it_is_submitted_and_not_before(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    original = seeded.narrative
+    next_item(db, "ann")
+    work = EMPTY | {"verdict": "reject", "note": "one word", "edited_text": "A man walks 🎾."}
+    saved = keep(db, "ann", original.id, "draft", work)
+    assert len(list_candidates(db)) == 3
+    saved = keep(db, "ann", original.id, "submit", work, base=saved.sequence)
+    edit = list_candidates(db)[-1]
+    assert (edit.text, edit.parent_id, edit.kind, edit.subject_id) == ("A man walks 🎾.", original.id, original.kind, original.subject_id)
+    keep(db, "ann", original.id, "submit", work | {"edited_text": original.text}, base=saved.sequence)
+    assert len(list_candidates(db)) == 4, "the text as it was is no edit"
+
+
+def test_a_flag_cannot_be_taken_away_from_another_item_by_its_id(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    next_item(db, "ben")
+    one = flag(seeded.narrative.text)
+    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"flags": [one]})
+    with pytest.raises(ConflictError, match="belongs to another item"):
+        keep(db, "ben", seeded.narrative.id, "draft", EMPTY | {"flags": [one]})
+
+
+def dump(db: sqlite_utils.Database) -> dict[str, list[dict[str, Any]]]:
+    return {table: list(db.query(f"SELECT * FROM {table} ORDER BY rowid")) for table in ("operation", "annotation", "flag", "assignment", "candidate")}
+
+
+def taken(db: sqlite_utils.Database, candidate_id: str) -> int:
+    return next(entry.taken for entry in list_queue(db) if entry.candidate_id == candidate_id)
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["ann", "ben", "cat"]), st.sampled_from(["draft", "submit", "skip", "next", "release"]), st.integers(0, 2), works), max_size=14
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_the_log_replayed_equals_the_tables(taken_steps: list[tuple[str, str, int, dict[str, Any]]]) -> None:
+    with memory_store() as db:
+        walk(db, taken_steps)
+        replayed = replay(list_operations(db))
+        assert {row["id"] for row in db.query("SELECT id FROM annotation")} == set(replayed)
+        for annotation, flags in replayed.values():
+            assert annotation_of(db, annotation.candidate_id, annotation.annotator) == annotation
+            assert flags_of(db, annotation.id) == list(flags)
+        assert all(entry.taken <= entry.wanted for entry in list_queue(db))
+
+
+def walk(db: sqlite_utils.Database, taken_steps: list[tuple[str, str, int, dict[str, Any]]]) -> None:
+    """Do the steps, as far as they are allowed; ann and ben hold every text from the start, and cat gets what they give back."""
+    seeded = seed_project(db)
+    texts = (seeded.narrative, seeded.rationale, seeded.rival)
+    for text, annotator in itertools.product(texts, ("ann", "ben")):
+        lease = {"candidate_id": text.id, "annotator": annotator, "state": "leased", "leased_at": "2000", "expires_at": "2100"}
+        db.table("assignment").insert(lease)
+    for annotator, kind, which, work in taken_steps:
+        text = texts[which]
+        try:
+            if kind == "next":
+                next_item(db, annotator)
+            elif kind == "release":
+                set_assignment_state(db, text.id, annotator, "released")
+            else:
+                # The flags of the example point into another text: put them on this one, with ids of their own.
+                made = [one | {"id": next(ids), "text_start": 0, "text_end": 2, "quote": text.text[:2]} for one in work["flags"]]
+                keep(db, annotator, text.id, kind, work | {"flags": made}, base=item_for(db, annotator, text.id).sequence)
+        except (InputError, NotFoundError, ConflictError):
+            continue
+
+
+def test_a_lost_operation_would_show_in_the_replay(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    saved = keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "one"})
+    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "two"}, base=saved.sequence)
+    (annotation, _), *_ = replay(list_operations(db)[:-1]).values()
+    assert annotation != annotation_of(db, seeded.narrative.id, "ann")
+
+
+def test_an_operation_that_fails_half_way_leaves_nothing(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON flag BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    before = dump(db)
+    with pytest.raises(Exception, match="no room"):
+        keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"flags": [flag(seeded.narrative.text)]})
+    assert dump(db) == before
+    with transaction(db):
+        pass  # the control: no transaction was left open
+
+
+def test_annotators_at_once_finish_every_item_exactly_as_often_as_it_is_wanted(tmp_path: Path) -> None:
+    wanted, annotators = 2, 6
+    with open_store(tmp_path) as db:
+        for number in range(4):
+            seed_project(db, f"clip {number}", wanted)
+    finished: list[str] = []
+    gate = threading.Barrier(annotators)
+
+    def annotate(name: str) -> None:
+        gate.wait()
+        while True:
+            with open_store(tmp_path) as db:
+                item = next_item(db, name)
+                if item is None:
+                    break
+                keep(db, name, item.candidate_id, "submit", ACCEPTED, base=item.sequence)
+        finished.append(name)
+
+    threads = [threading.Thread(target=annotate, args=(f"annotator {number}",)) for number in range(annotators)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(finished) == annotators, "no thread met an error"
+    with open_store(tmp_path) as db:
+        finals = list(db.query("SELECT candidate_id, count(*) AS n, count(DISTINCT annotator) AS people FROM annotation WHERE state = 'final' GROUP BY 1"))
+    assert [(row["n"], row["people"]) for row in finals] == [(wanted, wanted)] * 12
+
+
+def test_a_clip_that_is_a_part_of_its_file_has_its_own_clock(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    times = np.arange(50) / 10
+    db.table("frame_times").insert({"digest": seeded.clip.digest, "times": times.astype("<f8").tobytes()})
+    db.execute("UPDATE clip SET start_s = 1.25, end_s = 3.0")
+    item = next_item(db, "ann")
+    assert item is not None and (item.start_s, item.end_s) == (1.25, 3.0)
+    assert item.frames == tuple(round(time - 1.25, 6) for time in times if 1.25 <= time < 3.0)
+    with pytest.raises(InputError, match=r"the clip ends at 1\.750 s"):
+        keep(db, "ann", item.candidate_id, "draft", EMPTY | {"flags": [flag(item.text, end_s=1.8)]})
+
+
+def test_every_field_of_an_item_is_known_to_this_test_so_that_none_slips_in() -> None:
+    shown = {field.name for field in dataclasses.fields(DeskItem)}
+    origin = {"generator_id", "generator", "parent_id", "created_at", "rank", "wanted", "taken"}
+    assert not shown & origin
