@@ -13,6 +13,7 @@ from store.context import Context
 from store.curated import get_set, list_sets
 from store.errors import InputError, NotFoundError, RefusedError
 from store.records import CuratedSet, Run
+from store.rows import utc_now
 from training.config import LOCKED, RunConfig
 from training.form import FIELDS, FormField, config_of, preset_named, presets_for, values_of
 from training.jobs import Order, cancel, known_runs, load_config, parent_problem, read_run, start_run, stop_and_save
@@ -58,7 +59,7 @@ class TrainPage:
 
     def freeze(self, stage: str, name: str) -> list[Any]:
         """Freeze what is accepted now and choose the new set."""
-        made = self.context.freeze_set(stage, name.strip())
+        made = self.context.freeze_set(stage, name.strip() or f"accepted by {utc_now()[:16]}")
         return [self._set_choices(stage, made.id), f"Frozen: {made.name}, {made.row_count:,} rows."]
 
     def describe(self, stage: str, set_id: str | None, parent_id: str | None, *values: Any) -> tuple[str, str]:
@@ -165,8 +166,8 @@ def build(context: Context) -> None:
         stage = gr.Radio(_STAGES, value="sft", label="Stage", elem_id="train-stage")
         chosen_set = gr.Dropdown([], label="Frozen set", elem_id="train-set")
         parent = gr.Dropdown([], label="SFT run to start from", visible=False, elem_id="train-parent")
-    with gr.Row():
-        set_name = gr.Textbox(label="Name of a new set", placeholder="accepted, first round", elem_id="train-freeze-name")
+    with gr.Row(equal_height=True):
+        set_name = gr.Textbox(label="Name of a new set", placeholder="may stay empty", elem_id="train-freeze-name")
         freeze = gr.Button("Freeze what is accepted now", elem_id="train-freeze")
     summary = gr.Markdown(elem_id="train-summary")
     gr.Markdown("## Settings")
@@ -175,7 +176,7 @@ def build(context: Context) -> None:
     with gr.Accordion("All settings", open=False, elem_id="train-settings"):
         fields = _build_fields(preset_named(presets_for("sft")[0]).config())
     readiness = gr.Markdown(elem_id="train-readiness")
-    with gr.Row():
+    with gr.Row(equal_height=True):
         run_name = gr.Textbox(label="Name of the run", placeholder="may stay empty", elem_id="train-name")
         start = gr.Button("Start", variant="primary", elem_id="train-start")
     said = gr.Markdown(elem_id="train-message")

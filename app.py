@@ -1,0 +1,226 @@
+"""Eyewitness: `python app.py` serves the pages. Arguments -> Settings -> pages and routes -> serve."""
+
+import argparse
+import contextlib
+import fcntl
+import ipaddress
+import os
+import socket
+import sys
+import threading
+import warnings
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before Gradio is imported: nothing here may call home.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+
+import training.ui
+from curation.demo import load_demo
+from curation.export import freeze_set
+from curation.importing import start_proxy_maker
+from curation.ui import agreement, annotate, importing, pairs
+from curation.ui.access import Access, session_secret
+from curation.ui.desk_routes import build_desk_router
+from curation.ui.gate import Gate
+from curation.ui.media_routes import build_media_router
+from curation.ui.navigation import build_navigation
+from curation.ui.session_routes import build_session_router
+from store.clips import has_clips, media_without_proxy
+from store.context import Context
+from store.database import open_store
+from store.errors import ConflictError, RefusedError, UserError
+from store.settings import default_data
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
+LEAD_PAGES: dict[str, tuple[str, Callable[[Context], None]]] = {
+    "pairs": ("Pairs", pairs.build),
+    "train": ("Train", training.ui.build),
+    "agreement": ("Agreement", agreement.build),
+    "import": ("Import", importing.build),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 7860
+    demo: bool = True
+    open_browser: bool = False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted; return 0, or 2 with a sentence on standard error."""
+    settings = parse_arguments(arguments)
+    try:
+        with prepared(settings):
+            serve(settings)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def parse_arguments(arguments: list[str] | None = None) -> Settings:
+    """Return the settings that the command line gives."""
+    parser = argparse.ArgumentParser(prog="python app.py", description="Watch clips beside what models wrote about them; flag, pair, train, agree.")
+    parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on; anything but loopback needs accounts (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=7860, help="port to serve on (default: %(default)s)")
+    parser.add_argument("--no-demo", action="store_true", help="do not create the demo project in an empty data directory")
+    parser.add_argument("--open", action="store_true", help="open the address in a browser")
+    given = parser.parse_args(arguments)
+    return Settings(given.data.expanduser().absolute(), given.host, given.port, not given.no_demo, given.open)
+
+
+@contextlib.contextmanager
+def prepared(settings: Settings) -> Iterator[None]:
+    """Hold the data directory, with the demo in it when it is empty.
+
+    Raises RefusedError for an open door without accounts, ConflictError when another app holds the directory or the port.
+    """
+    refuse_open_door(settings)
+    with open_store(settings.data) as db:
+        empty, waiting = not has_clips(db), bool(media_without_proxy(db))
+    with _sole_holder(settings):
+        _refuse_taken_port(settings)
+        if empty and settings.demo:
+            sys.stdout.write(f"Creating the demo project in {settings.data} ...\n")
+            sys.stdout.flush()
+            load_demo(settings.data)
+        elif waiting:
+            start_proxy_maker(settings.data)
+        yield
+
+
+def refuse_open_door(settings: Settings) -> None:
+    """Raise RefusedError when others could reach the app and nobody would be asked who they are."""
+    if _is_loopback(settings.host):
+        return
+    if Access(settings.data).has_accounts():
+        return
+    raise RefusedError(
+        f"--host {settings.host} would let everybody on the network in, and there are no accounts. "
+        f"Make one first: python -m store account NAME lead --data {settings.data}. Or leave --host away to serve this machine only."
+    )
+
+
+def make_server_app(settings: Settings) -> FastAPI:
+    """Return pages and routes as one ASGI app over the data directory."""
+    access = Access(settings.data)
+    context = Context(settings.data, access.handler, lambda kind, name: freeze_set(settings.data, kind, name))
+    api = FastAPI(openapi_url=None)
+    for router in (build_session_router(access), build_desk_router(access), build_media_router(access)):
+        api.include_router(router)
+    api.mount("/eyewitness", StaticFiles(directory=ASSETS))
+    # Gradio warns that several pages rule out the server-side rendering that nobody asked for.
+    warnings.filterwarnings("ignore", message="SSR mode is not supported")
+    pages: FastAPI = gr.mount_gradio_app(
+        api,
+        build_pages(context),
+        path="/",
+        auth_dependency=access.user,
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        css_paths=[ASSETS / "pages.css", ASSETS / "desk.css"],
+        favicon_path=str(ASSETS / "icon.svg"),
+        allowed_paths=[str(settings.data / "exports")],
+        run_history=False,
+        footer_links=[],
+    )
+    pages.add_middleware(Gate, access=access, lead_pages=frozenset(LEAD_PAGES))
+    if not access.has_accounts():
+        # A name is enough here, so no other site may lead a browser to this one under a name of its own.
+        pages.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+    pages.add_middleware(SessionMiddleware, secret_key=session_secret(settings.data), session_cookie=f"eyewitness-{settings.port}", same_site="lax")
+    return pages
+
+
+def build_pages(context: Context) -> gr.Blocks:
+    """Return the five pages: the desk first, the others for leads."""
+    pages: gr.Blocks
+    with gr.Blocks(title="Eyewitness", analytics_enabled=False, fill_width=True) as pages:
+        build_navigation()
+        annotate.build(context)
+    for path, (name, build) in LEAD_PAGES.items():
+        with pages.route(name, f"/{path}"):
+            build_navigation()
+            build(context)
+    pages.queue(default_concurrency_limit=8)
+    return pages
+
+
+def serve(settings: Settings) -> None:
+    """Serve until interrupted, and say where once the port answers."""
+    config = uvicorn.Config(
+        make_server_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=3,  # seconds; a page that is open in a browser would hold the app for ever
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_announce, args=(settings, server), daemon=True).start()
+    # uvicorn has shut down in order by the time that it passes Ctrl+C on.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+
+
+def _announce(settings: Settings, server: uvicorn.Server) -> None:
+    waiting = threading.Event()
+    while not server.started:
+        waiting.wait(0.05)
+    address = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}/"
+    sys.stdout.write(f"Eyewitness is at {address}  (data: {settings.data}; Ctrl+C stops it)\n")
+    sys.stdout.flush()
+    if settings.open_browser:
+        webbrowser.open(address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def _sole_holder(settings: Settings) -> Iterator[None]:
+    with (settings.data / "app.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise ConflictError(
+                f"Another Eyewitness ({lock.read().strip()}) serves {settings.data}. Use that one, stop it, or give another --data directory."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, port {settings.port}")
+        lock.flush()
+        yield
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConflictError(f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}. Give another one with --port.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
