@@ -1,0 +1,138 @@
+"""`make screenshots`: the pages of the demo project as pictures in docs/, after two annotators worked and a run was trained."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PORT = 7899
+ADDRESS = f"http://127.0.0.1:{PORT}"
+ITEMS = 14
+PLANTED = {flaw["quote"]: flaw for flaw in json.loads((ROOT / "assets" / "demo" / "planted.json").read_text(encoding="utf-8")) if flaw["quote"]}
+KEYS = {"justified_fabrication": "j", "temporal_error": "t", "entity_drift": "e", "plain_hallucination": "h"}
+
+
+def main() -> None:
+    """Serve a fresh demo, work in it, and write the pictures."""
+    with served(), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        ann = signed_in(browser, "ann")
+        annotate(ann, picture=True)
+        annotate(signed_in(browser, "ben"), picture=False)
+        for path, ready in (("pairs", "#pairs-detail .note, #pairs-detail h3, #pairs-detail"), ("agreement", "#agreement-plot"), ("import", "#import-history")):
+            ann.goto(f"{ADDRESS}/{path}")
+            expect(ann.locator(ready).first).to_be_visible()
+            ann.wait_for_timeout(1500)  # plots draw themselves in; a picture is no test
+            ann.screenshot(path=ROOT / "docs" / f"{path}.png")
+        train(ann)
+        browser.close()
+
+
+@contextmanager
+def served() -> Iterator[None]:
+    """Run the app on a fresh data directory while the block runs."""
+    with tempfile.TemporaryDirectory() as data:
+        command = [sys.executable, "app.py", "--data", data, "--port", str(PORT)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        while ADDRESS not in process.stdout.readline():
+            assert process.poll() is None, "the app did not start"
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def signed_in(browser: Browser, name: str) -> Page:
+    """Return the desk of this person, ready."""
+    page = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light").new_page()
+    page.goto(ADDRESS)
+    page.fill("#name", name)
+    page.click("#sign-in")
+    expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
+    return page
+
+
+def annotate(page: Page, picture: bool) -> None:
+    """Mark the planted flaws, reject what has one, accept the rest."""
+    for _ in range(ITEMS):
+        text = page.locator("#desk-text").inner_text()
+        found = next((flaw for quote, flaw in PLANTED.items() if quote in text), None)
+        if found:
+            mark(page, found)
+            if picture and found["kind"] == "temporal_error":
+                pictures(page)
+                picture = False
+            page.keyboard.press("Escape")
+        before = page.locator("#desk-count").inner_text()
+        for key in ("2" if found else "5", "4", "x" if found else "a", "Enter"):
+            page.keyboard.press(key)
+        expect(page.locator("#desk-count")).not_to_have_text(before)
+
+
+def mark(page: Page, flaw: dict[str, str]) -> None:
+    """Select the words, set the moment, press the flag's key."""
+    page.evaluate(
+        """words => {
+            const text = document.querySelector('#desk-text');
+            const range = document.createRange();
+            const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+            const at = text.textContent.indexOf(words);
+            let before = 0, started = false;
+            for (let node = walker.nextNode(); node; before += node.length, node = walker.nextNode()) {
+                if (!started && at < before + node.length) { range.setStart(node, at - before); started = true; }
+                if (at + words.length <= before + node.length) { range.setEnd(node, at + words.length - before); break; }
+            }
+            getSelection().removeAllRanges(); getSelection().addRange(range);
+        }""",
+        flaw["quote"],
+    )
+    page.keyboard.press(KEYS[flaw["kind"]])
+    for field in ("end_s", "start_s"):
+        page.locator(f".ew-seconds[data-field={field}]").fill(str(flaw[field]))
+        page.keyboard.press("Tab")
+    page.locator(".ew-levels button").nth(int(flaw["severity"])).click()
+
+
+def pictures(page: Page) -> None:
+    """Take the desk with its flag chosen, light and dark."""
+    page.locator(".ew-flag-head").first.click()
+    page.wait_for_timeout(1200)
+    page.mouse.move(5, 5)
+    page.screenshot(path=ROOT / "docs" / "desk.png")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(400)
+    page.screenshot(path=ROOT / "docs" / "desk-dark.png")
+    page.emulate_media(color_scheme="light")
+
+
+def train(page: Page) -> None:
+    """Run the pipeline check and show it finished."""
+    page.goto(f"{ADDRESS}/train")
+    page.click("#train-freeze")
+    expect(page.locator("#train-summary")).to_contain_text("clips")
+    page.click("#train-start")
+    expect(page.locator("#train-runs")).to_contain_text(re.compile("finished|failed"), timeout=180_000)
+    page.wait_for_timeout(3000)
+    page.screenshot(path=ROOT / "docs" / "train.png", full_page=True)
+
+
+if __name__ == "__main__":
+    main()
