@@ -13,6 +13,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Before Gradio is imported: nothing here may call home.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -22,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 import training.ui
@@ -125,7 +127,7 @@ def make_server_app(settings: Settings) -> FastAPI:
     api = FastAPI(openapi_url=None)
     for router in (build_session_router(access), build_desk_router(access), build_media_router(access)):
         api.include_router(router)
-    api.mount("/eyewitness", StaticFiles(directory=ASSETS))
+    api.mount("/eyewitness", FreshFiles(directory=ASSETS))
     # Gradio warns that several pages rule out the server-side rendering that nobody asked for.
     warnings.filterwarnings("ignore", message="SSR mode is not supported")
     pages: FastAPI = gr.mount_gradio_app(
@@ -134,7 +136,7 @@ def make_server_app(settings: Settings) -> FastAPI:
         path="/",
         auth_dependency=access.user,
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css_paths=[ASSETS / "pages.css", ASSETS / "desk.css"],
+        css_paths=ASSETS / "pages.css",
         favicon_path=str(ASSETS / "icon.svg"),
         allowed_paths=[str(settings.data / "exports")],
         run_history=False,
@@ -146,6 +148,16 @@ def make_server_app(settings: Settings) -> FastAPI:
         pages.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
     pages.add_middleware(SessionMiddleware, secret_key=session_secret(settings.data), session_cookie=f"eyewitness-{settings.port}", same_site="lax")
     return pages
+
+
+class FreshFiles(StaticFiles):
+    """Our own modules and styles: a browser asks each time, so that it never mixes those of two versions."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        """Return the file, or 304 when the browser has it."""
+        response = super().file_response(*given, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def build_pages(context: Context) -> gr.Blocks:

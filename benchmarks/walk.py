@@ -12,9 +12,9 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 from benchmarks.rows import Row, judged, main
+from tests.chromium import launch
 
 ROOT = Path(__file__).resolve().parents[1]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PORT = 7893
 
 
@@ -72,7 +72,7 @@ def first_annotation() -> list[Row]:
 def annotate_once(data: Path) -> None:
     """Sign in, accept, submit, and check that it is stored."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = launch(playwright)
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{PORT}/")
         page.fill("#name", "ann")

@@ -11,16 +11,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.chromium import launch
+
 ROOT = Path(__file__).resolve().parents[1]
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PORT = 7899
 ADDRESS = f"http://127.0.0.1:{PORT}"
 ITEMS = 14
@@ -31,7 +24,7 @@ KEYS = {"justified_fabrication": "j", "temporal_error": "t", "entity_drift": "e"
 def main() -> None:
     """Serve a fresh demo, work in it, and write the pictures."""
     with served(), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = launch(playwright)
         ann = signed_in(browser, "ann")
         annotate(ann, picture=True)
         annotate(signed_in(browser, "ben"), picture=False)

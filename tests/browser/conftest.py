@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app import Settings, make_server_app
 from store.candidates import add_candidate, candidate_of, generator_of
@@ -23,15 +23,6 @@ from store.records import Candidate, Clip, EvidenceSpan, FrameTimes, Media, QAPa
 from store.rows import digest_id, utc_now
 
 expect.set_options(timeout=15_000)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Frames at uneven times: what counts frames by a constant rate is off by several at the end.
 GAPS_MS = (20, 40, 60, 40, 20, 80)
 FRAME_COUNT = 90
@@ -147,15 +138,6 @@ class served:
     def __exit__(self, *_: object) -> None:
         self.server.should_exit = True
         self.thread.join(timeout=10)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, which plays H.264."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

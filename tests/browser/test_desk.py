@@ -1,5 +1,6 @@
 """The desk in a real Chromium over a real server: what an annotator does is what the database holds."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Error, Page, expect
 
+from store.database import open_store
 from tests.browser.conftest import TEXTS, Server, expect_saved, frame_on_screen, open_page, select_words
 
 Desk = Callable[[str], Page]
@@ -111,7 +113,7 @@ def test_every_step_shows_the_frame_that_it_names_and_a_click_on_a_flag_loops_it
     looped = [frame for frame in seen if frame != 0]
     # A busy machine leaves frames out, and then the loop ends at most one frame late.
     assert set(looped) <= set(range(24, 30)) and len(set(looped)) >= 4
-    assert sum(later < earlier for earlier, later in zip(looped, looped[1:], strict=False)) >= 2, "it came round again"
+    assert sum(later < earlier for earlier, later in itertools.pairwise(looped)) >= 2, "it came round again"
 
 
 def test_typing_in_a_field_moves_nothing_and_markup_in_a_text_is_only_text(desk_of: Desk, server: Server) -> None:
@@ -272,6 +274,19 @@ def test_a_refused_submission_says_why_and_loses_nothing(desk_of: Desk, server: 
     expect(page.locator("#desk-text")).to_have_text(TEXTS["rival"])
 
 
+def test_work_on_an_item_that_was_taken_away_is_not_called_saved(desk_of: Desk, server: Server) -> None:
+    page = desk_of("late")
+    with open_store(server.data) as db:
+        db.execute("DELETE FROM assignment WHERE annotator = 'late'")
+    press(page, "x")
+    expect(page.locator("#desk-plain")).to_contain_text("This work could not be saved")
+    expect(page.locator("#desk-saved")).to_have_attribute("data-state", "unsaved")
+    page.locator("#desk-take-next").click()
+    expect(page.locator("#desk-text")).to_have_text(TEXTS["rationale"])
+    expect(page.locator("#desk-reject")).to_have_attribute("aria-pressed", "true")
+    expect_saved(page)
+
+
 def test_an_edit_becomes_a_text_of_its_own_and_an_item_can_be_opened_again(desk_of: Desk, server: Server) -> None:
     page = desk_of("editor")
     press(page, "i")
@@ -282,7 +297,8 @@ def test_an_edit_becomes_a_text_of_its_own_and_an_item_can_be_opened_again(desk_
     page.keyboard.type("no lake")
     press(page, "Escape", "Enter")
     expect(page.locator("#desk-text")).to_have_text(TEXTS["rival"])
-    (edit,) = server.rows("SELECT c.parent_id, g.kind, g.name FROM candidate c JOIN generator g ON g.id = generator_id WHERE g.name = 'editor'")
+    query = "SELECT parent_id, generator.kind, name FROM candidate JOIN generator ON generator.id = generator_id WHERE name = ?"
+    (edit,) = server.rows(query, "editor")
     assert edit == {"parent_id": server.candidates["rationale"].id, "kind": "person", "name": "editor"}
     press(page, "b")
     page.locator("#desk-recent button[data-candidate]").click()
@@ -380,8 +396,9 @@ def test_keys_are_told_from_what_the_browser_and_the_keyboard_mean_by_them(desk_
             const { chordOf } = await import('/eyewitness/desk/keys.js');
             const press = (key, more = {}) => chordOf(new KeyboardEvent('keydown', { key, ...more }));
             return {
-                letter: press('J'), shifted: press('J', { shiftKey: true }), russian: press('о', { code: 'KeyJ' }), copy: press('c', { ctrlKey: true }),
-                composing: press('j', { isComposing: true }), question: press('?', { shiftKey: true }), plus: press('='), numpad: press('3', { code: 'Numpad3' }),
+                letter: press('J'), shifted: press('J', { shiftKey: true }), russian: press('о', { code: 'KeyJ' }),
+                copy: press('c', { ctrlKey: true }), composing: press('j', { isComposing: true }), question: press('?', { shiftKey: true }),
+                plus: press('='), numpad: press('3', { code: 'Numpad3' }),
                 french: press('é', { code: 'Digit2' }), space: press(' '),
             };
         }"""
@@ -412,7 +429,8 @@ def test_the_desk_fits_a_small_screen_and_stays_usable_at_twice_the_size(desk_of
     page.locator("#desk-submit").scroll_into_view_if_needed()
     expect(page.locator("#desk-submit")).to_be_in_viewport(ratio=1)
     unnamed = page.evaluate(
-        "[...document.querySelectorAll('#desk :is(button, input, textarea, [role=slider])')].filter(node => !(node.ariaLabel || node.textContent.trim() || node.title)).length"
+        """() => [...document.querySelectorAll('#desk :is(button, input, textarea, [role=slider])')]
+            .filter(node => !(node.ariaLabel || node.textContent.trim() || node.title)).length"""
     )
     assert unnamed == 0
 

@@ -313,7 +313,9 @@ def taken(db: sqlite_utils.Database, candidate_id: str) -> int:
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["ann", "ben", "cat"]), st.sampled_from(["draft", "submit", "skip", "next", "release"]), st.integers(0, 2), works), max_size=14
+    st.tuples(st.sampled_from(["ann", "ben", "cat"]), st.sampled_from(["draft", "submit", "skip", "next", "release"]), st.integers(0, 2), works),
+    min_size=5,
+    max_size=14,
 )
 
 
@@ -346,10 +348,15 @@ def walk(db: sqlite_utils.Database, taken_steps: list[tuple[str, str, int, dict[
                 set_assignment_state(db, text.id, annotator, "released")
             else:
                 # The flags of the example point into another text: put them on this one, with ids of their own.
-                made = [one | {"id": next(ids), "text_start": 0, "text_end": 2, "quote": text.text[:2]} for one in work["flags"]]
-                keep(db, annotator, text.id, kind, work | {"flags": made}, base=item_for(db, annotator, text.id).sequence)
+                made = [one | {"id": next(ids), "text_start": 0, "text_end": 2, "quote": text.text[:2], "comment": "so"} for one in work["flags"]]
+                sound = fit_to_submit(work) if kind == "submit" else work
+                keep(db, annotator, text.id, kind, sound | {"flags": made}, base=item_for(db, annotator, text.id).sequence)
         except (InputError, NotFoundError, ConflictError):
             continue
+
+
+def fit_to_submit(work: dict[str, Any]) -> dict[str, Any]:
+    return work | {"verdict": "unsure", "no_error": False, "edited_text": (work["edited_text"] or "").strip() or None}
 
 
 def test_a_lost_operation_would_show_in_the_replay(db: sqlite_utils.Database, seeded: Seeded) -> None:

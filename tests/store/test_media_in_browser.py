@@ -9,20 +9,11 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from store.media import make_proxy, probe, read_frames
 from tests.clips import Extras, cut_clip, make_clip, number_in, uneven_times
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 UNEVEN = tuple(uneven_times(40).tolist())
 LATE: Extras = {"times_s": tuple(t + 8.3 for t in UNEVEN)}
 # Loads a file, seeks to each time, and tells the frame's media time and one row of pixels of its upper and lower half.
@@ -75,15 +66,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Iterator[Page]:
+def page(chromium: Browser, folder: Path) -> Iterator[Page]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Ranges(*given, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
-        yield page
-        browser.close()
+    page = chromium.new_page()
+    page.goto(f"http://127.0.0.1:{server.server_port}/")
+    yield page
+    page.close()
     server.shutdown()
 
 
