@@ -28,7 +28,7 @@ def main() -> None:
         ann = signed_in(browser, "ann")
         annotate(ann, picture=True)
         annotate(signed_in(browser, "ben"), picture=False)
-        for path, ready in (("pairs", "#pairs-detail .note, #pairs-detail h3, #pairs-detail"), ("agreement", "#agreement-plot"), ("import", "#import-history")):
+        for path, ready in (("pairs", "#pairs-detail"), ("agreement", "#agreement-plot"), ("import", "#import-history")):
             ann.goto(f"{ADDRESS}/{path}")
             expect(ann.locator(ready).first).to_be_visible()
             ann.wait_for_timeout(1500)  # plots draw themselves in; a picture is no test
@@ -70,8 +70,8 @@ def annotate(page: Page, picture: bool) -> None:
         found = next((flaw for quote, flaw in PLANTED.items() if quote in text), None)
         if found:
             mark(page, found)
-            if picture and found["kind"] == "temporal_error":
-                pictures(page)
+            if picture and found["kind"] == "justified_fabrication":
+                take_desk(page)
                 picture = False
             page.keyboard.press("Escape")
         before = page.locator("#desk-count").inner_text()
@@ -104,16 +104,12 @@ def mark(page: Page, flaw: dict[str, str]) -> None:
     page.locator(".ew-levels button").nth(int(flaw["severity"])).click()
 
 
-def pictures(page: Page) -> None:
-    """Take the desk with its flag chosen, light and dark."""
+def take_desk(page: Page) -> None:
+    """Take the desk with its flag chosen, looping its moment."""
     page.locator(".ew-flag-head").first.click()
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(1500)
     page.mouse.move(5, 5)
     page.screenshot(path=ROOT / "docs" / "desk.png")
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(400)
-    page.screenshot(path=ROOT / "docs" / "desk-dark.png")
-    page.emulate_media(color_scheme="light")
 
 
 def train(page: Page) -> None:
