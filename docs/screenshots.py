@@ -106,7 +106,7 @@ def mark(page: Page, flaw: dict[str, str]) -> None:
 
 def take_desk(page: Page) -> None:
     """Take the desk with its flag chosen, looping its moment."""
-    page.locator(".ew-flag-head").first.click()
+    page.keyboard.press("l")
     page.wait_for_timeout(1500)
     page.mouse.move(5, 5)
     page.screenshot(path=ROOT / "docs" / "desk.png")
