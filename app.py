@@ -13,7 +13,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # Before Gradio is imported: nothing here may call home.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -33,6 +33,7 @@ from curation.importing import start_proxy_maker
 from curation.ui import agreement, annotate, importing, pairs
 from curation.ui.access import Access, session_secret
 from curation.ui.desk_routes import build_desk_router
+from curation.ui.download_routes import build_download_router
 from curation.ui.gate import Gate
 from curation.ui.media_routes import build_media_router
 from curation.ui.navigation import build_navigation
@@ -40,7 +41,7 @@ from curation.ui.session_routes import build_session_router
 from store.clips import has_clips, media_without_proxy
 from store.context import Context
 from store.database import open_store
-from store.errors import ConflictError, RefusedError, UserError
+from store.errors import ConflictError, RefusedError, StorageError, UserError
 from store.settings import default_data
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -81,7 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(prog="python app.py", description="Watch clips beside what models wrote about them; flag, pair, train, agree.")
     parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; anything but loopback needs accounts (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=7860, help="port to serve on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=7860, help="port to serve on, 1 to 65535 (default: %(default)s)")
     parser.add_argument("--no-demo", action="store_true", help="do not create the demo project in an empty data directory")
     parser.add_argument("--open", action="store_true", help="open the address in a browser")
     given = parser.parse_args(arguments)
@@ -125,7 +126,7 @@ def make_server_app(settings: Settings) -> FastAPI:
     access = Access(settings.data)
     context = Context(settings.data, access.handler, lambda kind, name: freeze_set(settings.data, kind, name))
     api = FastAPI(openapi_url=None)
-    for router in (build_session_router(access), build_desk_router(access), build_media_router(access)):
+    for router in (build_session_router(access), build_desk_router(access), build_media_router(access), build_download_router(access)):
         api.include_router(router)
     api.mount("/eyewitness", FreshFiles(directory=ASSETS))
     # Gradio warns that several pages rule out the server-side rendering that nobody asked for.
@@ -138,8 +139,8 @@ def make_server_app(settings: Settings) -> FastAPI:
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css_paths=ASSETS / "pages.css",
         favicon_path=str(ASSETS / "icon.svg"),
-        allowed_paths=[str(settings.data / "exports")],
         run_history=False,
+        app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
         footer_links=[],
     )
     pages.add_middleware(Gate, access=access, lead_pages=frozenset(LEAD_PAGES))
@@ -151,7 +152,15 @@ def make_server_app(settings: Settings) -> FastAPI:
 
 
 class FreshFiles(StaticFiles):
-    """Our own modules and styles: a browser asks each time, so that it never mixes those of two versions."""
+    """Our own modules and styles: a browser asks each time, so that it never mixes those of two versions.
+
+    What else lies in assets/ stays inside: the demo's texts name their writers, and its planted flaws are the answers.
+    """
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Return the file for a path when a browser needs it."""
+        folder = Path(path).parts[:-1]
+        return super().lookup_path(path) if folder in ((), ("desk",)) else ("", None)
 
     def file_response(self, *given: Any, **named: Any) -> Response:
         """Return the file, or 304 when the browser has it."""
@@ -201,6 +210,12 @@ def _announce(settings: Settings, server: uvicorn.Server) -> None:
         webbrowser.open(address)
 
 
+def _port(given: str) -> int:
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise argparse.ArgumentTypeError(f"{given!r} is no port; give a number from 1 to 65535")
+    return int(given)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -210,7 +225,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _sole_holder(settings: Settings) -> Iterator[None]:
-    with (settings.data / "app.lock").open("a+") as lock:
+    with _lock_file(settings.data) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -218,10 +233,18 @@ def _sole_holder(settings: Settings) -> Iterator[None]:
             raise ConflictError(
                 f"Another Eyewitness ({lock.read().strip()}) serves {settings.data}. Use that one, stop it, or give another --data directory."
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, port {settings.port}")
-        lock.flush()
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without its words
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}, port {settings.port}")
+            lock.flush()
         yield
+
+
+def _lock_file(data: Path) -> TextIO:
+    try:
+        return (data / "app.lock").open("a+")
+    except OSError as error:
+        raise StorageError(f"{data / 'app.lock'} cannot be opened: {error.strerror}. Make room and rights, or give another --data directory.") from error
 
 
 def _refuse_taken_port(settings: Settings) -> None:

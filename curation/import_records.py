@@ -86,7 +86,8 @@ def _store_clip(shelf: Shelf, draft: ClipDraft) -> Stored:
     clip = Clip(made_id, draft.dataset, draft.id, draft.video, shelf.media.get(draft.video), draft.start_s, draft.end_s, draft.group, split)
     if (known := get_clip(shelf.db, made_id)) is None:
         add_clip(shelf.db, clip)
-        return Stored(ADDED)
+        behind = Fault("start_s", f"The clip starts at {clip.start_s:g} s, behind the end of {clip.media_name}: its texts are given to nobody.")
+        return Stored(ADDED, notices=(behind,) if shelf.length_of(clip) == 0 else ())
     _refuse_other(f"Clip {draft.id!r}", known, replace(clip, digest=known.digest))
     return Stored(UNCHANGED)
 

@@ -1,6 +1,7 @@
 """Which file in a folder a data set means by a name. Reads names only, never contents."""
 
 import os
+import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +59,16 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+        # Regular files only: to open a pipe is to wait for ever.
+        yield Path(folder), sorted(name for name in names if not name.startswith(".") and not _is_special(Path(folder, name)))
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # a file that cannot be looked at is told as unreadable, not as missing
+    return not stat.S_ISREG(mode)
 
 
 def _plain(name: str) -> str:

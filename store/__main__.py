@@ -36,7 +36,7 @@ def _check(options: argparse.Namespace) -> int:
 def _account(options: argparse.Namespace) -> int:
     password = getpass.getpass(f"Password for {options.name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     with open_store(options.data) as db:
-        account = add_account(db, options.name, password, options.role)
+        account = add_account(db, options.name, password, options.role, options.change)
     sys.stdout.write(f"{account.name} may sign in as {account.role}.\n")
     return 0
 
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     made["account"] = commands.add_parser("account", help="make an account; the password is asked for, or read from standard input")
     made["account"].add_argument("name", metavar="NAME")
     made["account"].add_argument("role", choices=("annotator", "lead"))
+    made["account"].add_argument("--change", action="store_true", help="give an account that is there this password and role; its sessions end")
     for name, command in made.items():
         command.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
         command.set_defaults(act=_account if name == "account" else given[name][0])

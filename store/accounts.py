@@ -14,8 +14,8 @@ SHORTEST_PASSWORD = 8
 COST, BLOCK, PARALLEL = 2**14, 8, 1
 
 
-def add_account(db: sqlite_utils.Database, name: str, password: str, role: str) -> Account:
-    """Make an account with role "annotator" or "lead"; about 50 ms for the hash.
+def add_account(db: sqlite_utils.Database, name: str, password: str, role: str, change: bool = False) -> Account:
+    """Make an account with role "annotator" or "lead", or with `change` give one that is there another password and role; 50 ms for the hash.
 
     Raises InputError for a bad name, role or password, ConflictError when the name is taken.
     """
@@ -24,10 +24,10 @@ def add_account(db: sqlite_utils.Database, name: str, password: str, role: str) 
         raise InputError(f"The role {role!r} is not known. Use annotator or lead.")
     if len(password) < SHORTEST_PASSWORD:
         raise InputError(f"The password has {len(password)} characters. Use {SHORTEST_PASSWORD} or more.")
-    if find_account(db, clean):
-        raise ConflictError(f"There is an account {clean!r} already. Choose another name.")
+    if find_account(db, clean) and not change:
+        raise ConflictError(f"There is an account {clean!r} already. Choose another name, or change it with --change.")
     account = Account(clean, role, _hash(password, secrets.token_bytes(16)), utc_now())
-    db.table("account").insert(as_row(account))
+    db.table("account").insert(as_row(account), replace=change)
     return account
 
 

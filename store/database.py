@@ -1,6 +1,7 @@
 """The one SQLite file of a data directory: a connection per call, pragmas, migration, backup, check."""
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from store.errors import StorageError
+from store.errors import NotFoundError, StorageError
 from store.schema import migrate
 
 FILE_NAME = "eyewitness.db"
@@ -23,7 +24,8 @@ def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
     Raises StorageError when the directory or the disk refuses.
     """
     with _storage_errors(data):
-        data.mkdir(parents=True, exist_ok=True)
+        # For the owner alone: it holds what people said of each other's work, and password hashes.
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(_connect(data / FILE_NAME)) as conn:
             db = sqlite_utils.Database(conn)
             migrate(db)
@@ -48,19 +50,35 @@ def transaction(db: sqlite_utils.Database) -> Iterator[None]:
 
 
 def backup(data: Path, target: Path) -> int:
-    """Copy the database to `target` while others work (SQLite's online backup); return its size in bytes.
+    """Copy the database to `target`, whole or not at all, while others work (SQLite's online backup); return its size in bytes.
 
-    Raises StorageError when `target` exists or cannot be written.
+    Raises NotFoundError when there is no database, StorageError when `target` exists or cannot be written.
     """
     if target.exists():
         raise StorageError(f"{target} exists already. Give a new file name; a backup never overwrites.")
-    with _storage_errors(data), closing(_connect(data / FILE_NAME)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with closing(_connect(existing_file(data))) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+        part.rename(target)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StorageError(f"The backup could not be written to {target}: {error}. Give another file name, or make room and rights.") from error
+    finally:
+        part.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def existing_file(data: Path) -> Path:
+    """Return the database file of `data`. Raises NotFoundError when there is none: a mistyped directory is not made."""
+    path = data / FILE_NAME
+    if not path.is_file():
+        raise NotFoundError(f"There is no database in {data}. Check the name of the --data directory.")
+    return path
 
 
 def check(data: Path) -> list[str]:
     """Return a sentence for each thing that is wrong: integrity, foreign keys, media digests. Reads every media file."""
+    existing_file(data)
     problems: list[str] = []
     with open_store(data) as db:
         for (message,) in db.conn.execute("PRAGMA integrity_check"):
@@ -82,6 +100,11 @@ def _media_problem(data: Path, digest: str) -> str | None:
     return None if found == digest else f"Media: {path} has changed; its digest is now {found}."
 
 
+def _is_full(data: Path) -> bool:
+    """Return whether not even a page of the database fits: SQLite then speaks of I/O errors."""
+    return shutil.disk_usage(data).free < 64 * 1024 if data.is_dir() else False
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     conn = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
     # busy_timeout stands before journal_mode, which itself may have to wait.
@@ -98,8 +121,8 @@ def _storage_errors(data: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{data} cannot be used: {error.strerror or error}. Give another --data directory, or make room and rights.") from error
     except sqlite3.OperationalError as error:
-        told = str(error)
-        if any(part in told for part in ("readonly", "read-only", "unable to open", "disk is full", "disk I/O", "locked")):
+        told = "the disk is full" if _is_full(data) else str(error)
+        if any(part in told for part in ("readonly", "read-only", "unable to open", "is full", "disk I/O", "locked")):
             raise StorageError(f"The database in {data} cannot be written: {told}. Nothing of this step was kept.") from error
         raise
     except sqlite3.DatabaseError as error:

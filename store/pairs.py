@@ -31,8 +31,7 @@ def next_uncompared(db: sqlite_utils.Database, annotator: str) -> tuple[str, str
     rows = db.query(
         """SELECT a.id AS a_id, b.id AS b_id, count(*) OVER () AS waiting FROM candidate a
            JOIN candidate b ON b.subject_id = a.subject_id AND b.kind = a.kind AND b.id > a.id AND trim(b.text) <> trim(a.text)
-           JOIN clip ON clip.id = a.clip_id
-           JOIN media ON media.digest = clip.digest AND (media.playable OR media.proxy_digest IS NOT NULL)
+           JOIN watchable_clip ON watchable_clip.id = a.clip_id
            WHERE NOT EXISTS (SELECT 1 FROM comparison c WHERE c.annotator = :who AND c.a_id = a.id AND c.b_id = b.id)
              AND NOT EXISTS (SELECT 1 FROM generator g WHERE g.id IN (a.generator_id, b.generator_id) AND g.kind = 'person' AND g.name = :who)
            ORDER BY min(a.rowid, b.rowid), max(a.rowid, b.rowid) LIMIT 1""",

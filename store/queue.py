@@ -80,8 +80,7 @@ def list_queue(db: sqlite_utils.Database) -> list[QueueEntry]:
 def progress_of(db: sqlite_utils.Database, annotator: str) -> tuple[int, int]:
     """Return (items that the annotator finished, items that are finished or still open to the annotator)."""
     done = next(db.query("SELECT count(*) AS n FROM assignment WHERE annotator = ? AND state IN ('final', 'skipped')", [annotator]))["n"]
-    query = """SELECT count(*) AS n FROM queue_entry q JOIN candidate c ON c.id = q.candidate_id JOIN clip ON clip.id = c.clip_id
-               JOIN media ON media.digest = clip.digest AND (media.playable OR media.proxy_digest IS NOT NULL)
+    query = """SELECT count(*) AS n FROM queue_entry q JOIN candidate c ON c.id = q.candidate_id JOIN watchable_clip ON watchable_clip.id = c.clip_id
                LEFT JOIN assignment a ON a.candidate_id = q.candidate_id AND a.annotator = ?
                WHERE a.state = 'leased' OR (q.taken < q.wanted AND (a.state IS NULL OR a.state = 'released'))"""
     return int(done), int(done) + int(next(db.query(query, [annotator]))["n"])
@@ -99,8 +98,7 @@ def _next_open(db: sqlite_utils.Database, annotator: str, besides: str | None) -
     """Return the first open candidate whose clip can be watched and that the annotator has not had."""
     rows = db.query(
         """SELECT q.candidate_id FROM queue_entry q
-           JOIN candidate c ON c.id = q.candidate_id JOIN clip ON clip.id = c.clip_id
-           JOIN media ON media.digest = clip.digest AND (media.playable OR media.proxy_digest IS NOT NULL)
+           JOIN candidate c ON c.id = q.candidate_id JOIN watchable_clip ON watchable_clip.id = c.clip_id
            WHERE q.taken < q.wanted AND q.candidate_id IS NOT ?
              AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = q.candidate_id AND a.annotator = ? AND a.state <> 'released')
            ORDER BY q.rank LIMIT 1""",

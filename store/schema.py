@@ -91,6 +91,8 @@ def m001_clips_and_texts(db: sqlite_utils.Database) -> None:
             UNIQUE (dataset, external_id)
         ) STRICT""",
         "CREATE INDEX clip_by_media ON clip (media_name) WHERE digest IS NULL",
+        """CREATE VIEW watchable_clip AS SELECT clip.id FROM clip JOIN media ON media.digest = clip.digest
+           WHERE (media.playable OR media.proxy_digest IS NOT NULL) AND (media.duration_s IS NULL OR clip.start_s < media.duration_s)""",
         """CREATE TABLE subtitle (
             clip_id TEXT NOT NULL REFERENCES clip (id),
             position INTEGER NOT NULL,

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,13 @@ def served(data: Path, port: int) -> Iterator[str]:
         assert process.wait(timeout=30) == 0, "Ctrl+C ends the app in order"
 
 
+def status(address: str) -> int:
+    try:
+        return int(urllib.request.urlopen(address).status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,6 +65,9 @@ def test_the_app_serves_its_sign_in_page_and_a_second_app_on_the_same_data_is_re
     with served(tmp_path, port) as address:
         asked = urllib.request.Request(address, headers={"Accept": "text/html"})
         assert b"Sign in" in urllib.request.urlopen(asked).read()
+        assert status(f"{address}eyewitness/desk.js") == 200
+        for inside in ("demo/planted.json", "demo/demo.jsonl", "prompts/rationale.md", "desk/../demo/planted.json"):
+            assert status(f"{address}eyewitness/{inside}") == 404, "the answers stay inside"
         second = run_app("--data", str(tmp_path), "--port", str(free_port()))
         assert second.returncode == 2
         assert f"port {port}" in second.stderr
@@ -80,6 +91,14 @@ def test_an_open_door_without_accounts_is_refused_with_what_to_do(host: str, tmp
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_loopback_needs_no_account(host: str, tmp_path: Path) -> None:
     app.refuse_open_door(app.Settings(tmp_path, host=host))
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "seventy"])
+def test_a_port_that_is_none_is_told(port: str, tmp_path: Path) -> None:
+    refused = run_app("--data", str(tmp_path), "--port", port)
+    assert refused.returncode == 2
+    assert "argument --port" in refused.stderr
+    assert len(refused.stderr) < 1000
 
 
 def test_the_refusal_reaches_the_person_on_the_command_line(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ class Fault:
     is_span: bool = False  # an evidence span that was left out
 
 
+LONGEST_TEXT = 100_000  # characters; the same as in curation/work.py, where texts are edited
+
+
 def text_field(values: Mapping[str, Any], field: str) -> str:
     """Return the field as it stands.
 
@@ -39,6 +42,8 @@ def text_field(values: Mapping[str, Any], field: str) -> str:
         raise BadField(field, f"{field} is empty; it needs a text.")
     if not isinstance(value, str):
         raise BadField(field, f"{field} is {shown(value)}, which is not a text.")
+    if len(value) > LONGEST_TEXT:
+        raise BadField(field, f"{field} has {len(value):,} characters; {LONGEST_TEXT:,} is the most that the desk takes.")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise BadField(field, f"{field} holds a NUL or half of a surrogate pair, which no UTF-8 text may hold.")
     return value

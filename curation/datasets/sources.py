@@ -87,7 +87,9 @@ def csv_columns(file: TextFile) -> tuple[str, ...]:
 def require_columns(file: TextFile, found: Sequence[str], needed: Sequence[str]) -> None:
     """Raise InputError naming the needed columns that are missing."""
     if missing := [name for name in needed if name not in found]:
-        raise InputError(f"{file.name} lacks the columns {', '.join(missing)}. Its first row names: {', '.join(found)}.")
+        names = "".join(letter if letter.isprintable() else "?" for letter in ", ".join(found))
+        shown = names if len(names) <= 200 else names[:200] + " ..."
+        raise InputError(f"{file.name} lacks the columns {', '.join(missing)}. Its first row names: {shown}.")
 
 
 def csv_rows(file: TextFile) -> Iterator[Raw | Rejection]:

@@ -1,9 +1,10 @@
 """Who is at the screen: one signed session for Gradio's pages and for our own routes."""
 
 import functools
+import hashlib
 import inspect
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from fastapi import HTTPException, Request
 from store.accounts import check_name, count_accounts, find_account, verify
 from store.database import open_store
 from store.errors import RefusedError, UserError
+from store.records import Account
 
 LEAD, ANNOTATOR = "lead", "annotator"
+FOR_LEADS = "This page is for leads. Ask one to change your role, or sign in with another name."
 
 
 @dataclass(frozen=True)
@@ -44,36 +47,46 @@ class Access:
     def sign_in(self, request: Request, name: str, password: str) -> Person:
         """Open a session and return the person. Raises RefusedError for a wrong name or password, InputError for a bad name."""
         with open_store(self.data) as db:
-            if count_accounts(db):
-                account = verify(db, name, password)
-                if account is None:
-                    raise RefusedError("That name and password do not belong together. Try again, or ask the lead for an account.")
-                person = Person(account.name, account.role)
-            else:
-                person = Person(check_name(name), LEAD)
-        request.session["name"] = person.name
+            account = verify(db, name, password)
+            if account is None and count_accounts(db):
+                raise RefusedError("That name and password do not belong together. Try again, or ask the lead for an account.")
+        person = Person(account.name, account.role) if account else Person(check_name(name), LEAD)
+        request.session.update(name=person.name, proof=_proof(account))
         return person
 
     def find(self, name: str | None) -> Person | None:
-        """Return the person of this name with today's role, or None when the account is gone."""
-        if not name:
-            return None
-        with open_store(self.data) as db:
-            account = find_account(db, name)
-            if account is not None:
-                return Person(account.name, account.role)
-            return None if count_accounts(db) else Person(name, LEAD)
+        """Return the person of this name with today's role, or None when there is no such account among others."""
+        account = self._account(name)
+        if account is not None:
+            return Person(account.name, account.role)
+        return None if not name or self.has_accounts() else Person(name, LEAD)
+
+    def signed_in(self, session: Mapping[str, Any]) -> Person | None:
+        """Return the person of a session, or None when it was opened without today's password."""
+        name = session.get("name")
+        return self.find(name) if session.get("proof") == _proof(self._account(name)) else None
 
     def user(self, request: Request) -> str | None:
         """Return the signed-in name or None: what Gradio asks before it answers."""
-        person = self.find(request.session.get("name"))
+        person = self.signed_in(request.session)
         return person.name if person else None
 
     def person(self, request: Request) -> Person:
         """Return who asks. Raises HTTPException 401 when nobody is signed in."""
-        person = self.find(request.session.get("name"))
+        person = self.signed_in(request.session)
         if person is None:
             raise HTTPException(401, "Sign in first.")
+        return person
+
+    def _account(self, name: str | None) -> Account | None:
+        with open_store(self.data) as db:
+            return find_account(db, name) if name else None
+
+    def lead(self, request: Request) -> Person:
+        """Return the lead who asks. Raises HTTPException 401 when nobody is signed in, RefusedError for an annotator."""
+        person = self.person(request)
+        if person.role != LEAD:
+            raise RefusedError(FOR_LEADS)
         return person
 
     def handler(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +99,7 @@ class Access:
             request: gr.Request = arguments[0 if place is None else place]
             person = self.find(request.username if request else None)
             if person is None or person.role != LEAD:
-                raise RefusedError("This page is for leads. Ask one to change your role, or sign in with another name.")
+                raise RefusedError(FOR_LEADS)
             return list(arguments[1:] if place is None else arguments)
 
         if inspect.isgeneratorfunction(fn):
@@ -116,6 +129,11 @@ def session_secret(data: Path) -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32), encoding="ascii")
     return path.read_text(encoding="ascii")
+
+
+def _proof(account: Account | None) -> str | None:
+    """Return what a session holds to show that it was opened with the account's present password."""
+    return hashlib.sha256(account.password_hash.encode("ascii")).hexdigest()[:32] if account else None
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from curation.export import write_file
-from curation.study.agreement import AgreementRow, agreement_csv, agreement_table
+from curation.study.agreement import AgreementRow, agreement_table
 from store.context import Context
 
 RELIABLE, TENTATIVE = 0.8, 0.667
@@ -46,27 +45,18 @@ def build(context: Context) -> None:
     with gr.Row():
         gr.Markdown("## Agreement", elem_id="agreement-title")
         refresh = gr.Button("Refresh", size="md", scale=0, min_width=90, elem_id="agreement-refresh")
-        download = gr.Button("Download CSV", size="md", scale=0, min_width=140, elem_id="agreement-download")
+        gr.Button("Download CSV", link="/download/agreement.csv", size="md", scale=0, min_width=140, elem_id="agreement-download")
     table = gr.HTML(css_template=CSS, elem_id="agreement-table")
     plot = gr.HTML(css_template=CSS, elem_id="agreement-plot")
     gr.HTML(f"<p>{HOW_TO_READ}</p>", css_template=CSS)
-    file = gr.DownloadButton("File", visible="hidden", elem_id="agreement-file")
 
     def show() -> list[Any]:
         with context.open() as db:
             rows = agreement_table(db)
         return [table_html(rows), plot_svg(rows)]
 
-    def write() -> str:
-        with context.open() as db:
-            rows = agreement_table(db)
-        path = context.data / "exports" / "agreement.csv"
-        write_file(path, agreement_csv(rows).encode("utf-8"))
-        return str(path)
-
     gr.on(None, context.handler(show), outputs=[table, plot], show_progress="hidden")
     refresh.click(context.handler(show), None, [table, plot])
-    download.click(context.handler(write), None, [file]).success(fn=None, js="() => document.getElementById('agreement-file').click()")
 
 
 def table_html(rows: Sequence[AgreementRow]) -> str:

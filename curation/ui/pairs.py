@@ -155,18 +155,18 @@ def _build_export(context: Context, tab: gr.Tab) -> None:
     counts = gr.HTML(css_template=CSS, elem_id="pairs-counts")
     download = gr.Button("Download JSONL", variant="primary", size="md", scale=0, min_width=180, elem_id="pairs-download")
     gr.HTML(f'<p class="note">{FORMAT}</p>', css_template=CSS)
-    file = gr.DownloadButton("File", visible="hidden", elem_id="pairs-file")
 
     def show(state: str) -> str:
         with context.open() as db:
             made = Counter((pair.state, pair.origin) for pair in list_pairs(db))
             return counts_html(made, pair_rows(db, state), state)
 
-    def write(state: str) -> str:
-        return str(export_pairs_jsonl(context.data, state))
+    def write(state: str) -> None:
+        export_pairs_jsonl(context.data, state)
 
     gr.on([tab.select, state.input], context.handler(show), [state], [counts], show_progress="hidden")
-    download.click(context.handler(write), [state], [file]).success(fn=None, js="() => document.getElementById('pairs-file').click()")
+    # Written first, so that an empty export is a message here and not a page of its own.
+    download.click(context.handler(write), [state]).success(fn=None, inputs=[state], js="state => { location.assign(`/download/pairs-${state}.jsonl`) }")
 
 
 def _show(db: sqlite_utils.Database, view: View) -> list[Any]:

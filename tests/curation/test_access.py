@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from starlette.middleware.sessions import SessionMiddleware
 
 from curation.ui.access import Access, session_secret
+from curation.ui.download_routes import build_download_router
 from curation.ui.gate import Gate
 from curation.ui.session_routes import build_session_router
 from store.accounts import add_account
@@ -38,6 +39,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
             gr.Button().click(access.handler(function), text, text, api_name=function.__name__)
     api = FastAPI()
     api.include_router(build_session_router(access))
+    api.include_router(build_download_router(access))
     api = gr.mount_gradio_app(api, pages, path="/", auth_dependency=access.user)
     api.add_middleware(Gate, access=access, lead_pages=frozenset({"pairs"}))
     api.add_middleware(SessionMiddleware, secret_key=session_secret(tmp_path))
@@ -87,6 +89,31 @@ def test_a_name_that_signed_in_before_there_were_accounts_is_out_when_there_are(
     with open_store(tmp_path) as db:
         add_account(db, "lea", PASSWORD, "lead")
     assert client.get("/api/me").status_code == 401
+
+
+def test_a_session_ends_with_the_password_that_opened_it(client: TestClient, tmp_path: Path) -> None:
+    client.post("/login", data={"name": "lea"})
+    with open_store(tmp_path) as db:
+        add_account(db, "lea", PASSWORD, "lead")
+    assert client.get("/api/me").status_code == 401, "opened by a name alone, before the name had a password"
+    client.post("/login", data={"name": "lea", "password": PASSWORD})
+    assert client.get("/api/me").status_code == 200
+    with open_store(tmp_path) as db:
+        add_account(db, "lea", PASSWORD + "er", "lead", change=True)
+    assert client.get("/api/me").status_code == 401
+
+
+def test_downloads_are_for_leads(client: TestClient, tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        add_account(db, "ann", PASSWORD, "annotator")
+        add_account(db, "lea", PASSWORD, "lead")
+    assert client.get("/download/agreement.csv").status_code == 401
+    client.post("/login", data={"name": "ann", "password": PASSWORD})
+    for path in ("agreement.csv", "pairs-accepted.jsonl"):
+        assert client.get(f"/download/{path}").status_code == 403
+    client.post("/login", data={"name": "lea", "password": PASSWORD})
+    assert "alpha" in client.get("/download/agreement.csv").text
+    assert client.get("/download/pairs-accepted.jsonl").json()["error"].startswith("There"), "nothing is accepted yet"
 
 
 def test_the_door_leads_nowhere_else_and_echoes_no_markup(client: TestClient) -> None:

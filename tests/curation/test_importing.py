@@ -1,6 +1,7 @@
 """An import as a whole: what goes in, what is refused, what waits, and that the same again adds nothing."""
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from store.candidates import list_candidates
 from store.clips import evidence_of, list_clips, list_imports, qa_pairs_of, split_of, subtitles_of, waiting_clips
 from store.database import check, open_store
 from store.errors import InputError, StorageError
-from store.queue import list_queue
+from store.queue import claim_next, list_queue
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT / "assets" / "demo" / "throw.mp4"  # 221 kB
@@ -239,6 +240,30 @@ def test_evidence_past_the_end_is_cut_or_refused_at_once_when_the_file_is_there(
     with open_store(tmp_path / "data") as db:
         pair = qa_pairs_of(db, list_clips(db)[0].id)[0]
         assert [(span.start_s, span.end_s) for span in evidence_of(db, pair.id)] == [(0.5, 2.0)]
+
+
+def test_a_clip_behind_the_end_of_its_file_is_told_and_given_to_nobody(tmp_path: Path) -> None:
+    videos(tmp_path, "c.mp4")
+    summary = jsonl(
+        tmp_path, CLIP | {"start_s": 500}, TEXT | {"id": "t", "text": "told"}, CLIP | {"id": "whole"}, TEXT | {"id": "u", "clip": "whole", "text": "seen"}
+    )
+    assert ["behind the end of c" in notice.reason for notice in summary.warnings] == [True]
+    with open_store(tmp_path / "data") as db:
+        given = claim_next(db, "ann")
+        assert given is not None
+        assert [text.text for text in list_candidates(db) if text.id == given.candidate_id] == ["seen"]
+        assert claim_next(db, "ann", besides=given.candidate_id) is None
+
+
+def test_a_text_that_no_desk_takes_is_refused(tmp_path: Path) -> None:
+    videos(tmp_path, "c.mp4")
+    longest, longer = (TEXT | {"id": str(length), "text": "x" * length} for length in (100_000, 100_001))
+    assert told(jsonl(tmp_path, CLIP, longest, longer)) == [("in.jsonl", 3, "text")]
+
+
+def test_a_pipe_among_the_videos_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(videos(tmp_path) / "c.mp4")
+    assert jsonl(tmp_path, CLIP).media.missing == ("c",)
 
 
 def test_a_file_that_cannot_be_read_is_listed_and_its_clip_waits_for_a_better_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from curation.export import freeze_set
 from curation.ui import agreement, pairs
 from curation.ui.access import Access
+from curation.ui.download_routes import build_download_router
 from curation.ui.session_routes import build_session_router
 from store.accounts import add_account
 from store.context import Context
@@ -43,7 +44,8 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         agreement.build(context)
     api = FastAPI()
     api.include_router(build_session_router(access))
-    api = gr.mount_gradio_app(api, page, path="/", auth_dependency=access.user, allowed_paths=[str(tmp_path / "exports")])
+    api.include_router(build_download_router(access))
+    api = gr.mount_gradio_app(api, page, path="/", auth_dependency=access.user)
     api.add_middleware(SessionMiddleware, secret_key="secret for this test")
     with TestClient(api, follow_redirects=False) as client:
         yield client
@@ -64,8 +66,11 @@ def test_a_lead_opens_the_pages_chooses_and_downloads(client: TestClient, seeded
     with open_store(tmp_path) as db:
         assert [(one.annotator, one.a_id, one.b_id) for one in list_comparisons(db)] == [("lead", *ids)]
         assert {(pair.origin, pair.state) for pair in list_pairs(db)} == {("edit", "proposed"), ("comparison", "accepted")}
-    answer = call(client, "write", "accepted")
-    assert json.loads(answer.split("data: ", 1)[1])[0]["orig_name"] == "pairs-accepted.jsonl"
+    assert "event: complete" in call(client, "write", "accepted")
+    rows = [json.loads(line) for line in client.get("/download/pairs-accepted.jsonl").text.splitlines()]
+    assert len(rows) == 1
+    assert rows[0]["chosen"] != rows[0]["rejected"]
+    assert client.get(f"/gradio_api/file={tmp_path}/exports/pairs-accepted.jsonl").status_code == 403, "by our own route alone"
     assert "Krippendorff" in call(client, "show_2")
 
 

@@ -14,7 +14,7 @@ import sqlite_utils
 from store.__main__ import main
 from store.accounts import add_account, verify
 from store.clips import split_of
-from store.database import check, open_store
+from store.database import backup, check, open_store
 from store.errors import ConflictError, InputError, StorageError
 from tests.seeds import seed_project
 
@@ -51,6 +51,31 @@ def test_a_backup_taken_beside_a_writer_opens_and_holds_what_was_committed(tmp_p
     assert [row["rank"] for row in copy.query("SELECT rank FROM queue_entry ORDER BY rank")] == [1, 2, 3]
     assert main(["backup", str(tmp_path / "copy.db"), "--data", str(tmp_path)]) == 2
     assert "never overwrites" in capsys.readouterr().err
+
+
+def test_a_backup_that_does_not_fit_leaves_nothing_and_blames_the_right_place(tmp_path: Path) -> None:
+    with open_store(tmp_path / "data") as db:
+        seed_project(db)
+    with pytest.raises(StorageError, match=r"could not be written to .*nowhere"):
+        backup(tmp_path / "data", tmp_path / "nowhere" / "copy.db")
+    script = "import resource, signal, sys; from pathlib import Path; from store.database import backup; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000)); backup(Path(sys.argv[1]), Path(sys.argv[2]))"
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "data", tmp_path / "copy.db"], cwd=ROOT, capture_output=True, text=True)
+    assert "StorageError: The backup could not be written" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if "copy" in path.name) == []
+    assert backup(tmp_path / "data", tmp_path / "copy.db") > 50_000, "the control: with room it fits"
+
+
+def test_a_mistyped_directory_is_told_and_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--data", str(tmp_path / "typo")]) == 2
+    assert main(["backup", str(tmp_path / "copy.db"), "--data", str(tmp_path / "typo")]) == 2
+    assert capsys.readouterr().err.count("There is no database in") == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with open_store(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
 
 
 def test_check_is_silent_on_a_sound_directory_and_names_each_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +145,10 @@ def test_only_the_right_password_opens_an_account(tmp_path: Path) -> None:
         assert verify(db, "ann", "correct horse").role == "annotator"  # type: ignore[union-attr]
         assert verify(db, "ann", "correct horsE") is None
         assert verify(db, "nobody", "") is None
-        assert "correct" not in str(list(db.query("SELECT * FROM account")))
+        add_account(db, "ann", "other horse", "lead", change=True)
+        assert verify(db, "ann", "correct horse") is None
+        assert verify(db, "ann", "other horse").role == "lead"  # type: ignore[union-attr]
+        assert "horse" not in str(list(db.query("SELECT * FROM account")))
         with pytest.raises(ConflictError):
             add_account(db, "ann", "another one", "lead")
         for name, password, role in (("", "long enough", "lead"), ("x" * 41, "long enough", "lead"), ("b", "short", "lead"), ("b", "long enough", "boss")):

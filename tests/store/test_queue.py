@@ -80,6 +80,11 @@ def test_a_lease_that_ran_out_goes_to_the_next_and_comes_back_only_if_there_is_r
 def test_a_clip_that_cannot_be_watched_is_not_given_out(tmp_path: Path) -> None:
     with open_store(tmp_path) as db:
         seed_project(db)
+        db.execute("UPDATE clip SET start_s = 5.0")  # the file ends there
+        assert claim_next(db, "ann") is None
+        assert progress_of(db, "ann") == (0, 0)
+        db.execute("UPDATE clip SET start_s = 4.0")
+        assert progress_of(db, "ann") == (0, 3)
         db.execute("UPDATE clip SET digest = NULL")
         assert claim_next(db, "ann") is None
         assert progress_of(db, "ann") == (0, 0)
