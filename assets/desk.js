@@ -40,7 +40,7 @@ function addStyle(href) {
 /** One annotator at work: holds the item and the work on it, and keeps screen and outbox in step. */
 class Desk {
   constructor(taxonomy) {
-    Object.assign(this, { item: null, work: emptyWork(), selectedId: null, marks: NO_MARKS, digits: 0, evidenceShown: false, editing: false, busy: false, outbox: null });
+    Object.assign(this, { item: null, work: emptyWork(), selectedId: null, marks: NO_MARKS, loopedId: null, digits: 0, evidenceShown: false, editing: false, busy: false, outbox: null });
     this.clock = new ActiveClock();
     this.player = new Player({
       onFrame: (index) => this.#drawFrame(index), onPlaying: (playing) => this.#drawPlaying(playing), onReady: () => this.#ready(), onProblem: (problem) => this.#drawProblem(problem),
@@ -49,14 +49,14 @@ class Desk {
     this.text = new TextPanel({ onFlag: (id) => this.select(id, true) });
     this.flags = new FlagList(taxonomy, {
       onSelect: (id) => this.select(id, true), onChange: (id, changes, merge) => this.change((work) => withFlagChanged(work, id, changes), merge),
-      onDelete: (id) => acts.deleteFlag(id), onLoop: (id) => this.select(id, true), onProblem: (sentence) => this.say(sentence),
+      onDelete: (id) => acts.deleteFlag(id), onLoop: (id) => this.select(id, true), onProblem: (sentence) => (sentence === null ? this.hush("field") : this.say(sentence, "field")),
     });
     const late = (name) => (...given) => acts[name](...given);
     this.verdict = new VerdictBar(taxonomy, { onRate: late("setRating"), onVerdict: late("verdict"), onEdit: late("edit"), onSubmit: late("submit") });
     const acts = {};
     this.screen = buildScreen(taxonomy, acts, this);
     Object.assign(acts, actsOf(this));
-    this.keys = new Keys(allKeys(taxonomy), acts, () => [this.selectedId ? "flag" : "item", this.text.focused ? "words" : "watch"]);
+    this.keys = new Keys(allKeys(taxonomy), acts, () => this.#scopes());
   }
 
   /** Hear keys, typing, signs of life, and the page coming and going. */
@@ -65,7 +65,7 @@ class Desk {
     const alive = () => this.clock.alive();
     document.addEventListener("keydown", (event) => {
       alive();
-      if (this.item && !screen.work.hidden && screen.root.checkVisibility() && !document.querySelector("dialog[open]")) this.keys.press(event);
+      if (screen.root.checkVisibility() && !document.querySelector("dialog[open]")) this.keys.press(event);
     });
     for (const sign of ["pointermove", "pointerdown", "wheel"]) document.addEventListener(sign, alive, { passive: true });
     screen.note.addEventListener("input", () => this.change((work) => ({ ...work, note: screen.note.value }), "note"));
@@ -80,6 +80,11 @@ class Desk {
     const fit = () => screen.root.style.setProperty("--top", `${Math.round(screen.root.getBoundingClientRect().top + window.scrollY)}px`);
     new ResizeObserver(fit).observe(screen.root.parentElement);
     fit();
+  }
+
+  #scopes() {
+    if (!this.item || this.screen.work.hidden) return ["anywhere"];
+    return ["anywhere", "always", this.selectedId ? "flag" : "item", this.text.focused ? "words" : "watch"];
   }
 
   /** Fetch the item that waits for this annotator. */
@@ -134,10 +139,12 @@ class Desk {
     this.timeline.watched(this.player.watchedRanges);
   }
 
-  #showFinished(finished) {
+  async #showFinished(finished) {
     this.item = null;
+    const { body } = finished.done === 0 ? await ask("/api/me") : { body: {} };
+    if (this.item) return;
     Object.assign(this.screen.root.dataset, { candidate: "", ready: "true" });
-    drawFinished(this, finished, () => this.fetchNext());
+    drawFinished(this, finished, body.role, () => this.fetchNext());
     this.lookAgain = setTimeout(() => document.hidden || this.item || this.fetchNext(), LOOK_AGAIN_MS);
   }
 
@@ -195,8 +202,14 @@ class Desk {
   select(id, loop = false) {
     this.selectedId = id;
     const flag = this.selectedFlag;
-    if (loop && flag && flag.start_s !== null) this.player.setLoop(this.loopRange());
+    if (loop && flag && flag.start_s !== null) this.startLoop();
     this.draw();
+  }
+
+  /** Play the selected flag's moment, the marks, or what was played last over and over. */
+  startLoop() {
+    this.loopedId = this.selectedFlag?.start_s != null ? this.selectedId : null;
+    this.player.setLoop(this.loopRange());
   }
 
   get selectedFlag() {
@@ -249,20 +262,36 @@ class Desk {
     [this.editing, editor.hidden, this.text.body.hidden] = [false, true, false];
   }
 
-  /** Show a sentence for a while. */
-  say(sentence) {
+  /** Show a sentence for a while; `about` names what it is about, so that `hush` can take it back. */
+  say(sentence, about = null) {
     const { toast } = this.screen;
+    this.saidAbout = about;
     toast.textContent = sentence;
     toast.hidden = false;
     clearTimeout(this.silence);
     this.silence = setTimeout(() => { toast.hidden = true; }, MESSAGE_MS);
   }
 
+  /** Take the sentence back, when it is about this. */
+  hush(about) {
+    if (this.saidAbout === about) this.screen.toast.hidden = true;
+  }
+
   /** Draw everything that hangs on the work. */
   draw() {
     if (!this.item) return;
+    this.#endLoopOfNothing();
     if (!this.selectedFlag) this.selectedId = null;
     drawWork(this);
+  }
+
+  /** Stop the loop of a flag that is not there any more, whoever took it away. */
+  #endLoopOfNothing() {
+    if (this.loopedId === null || this.work.flags.some((flag) => flag.id === this.loopedId)) return;
+    this.loopedId = null;
+    if (!this.player.loop) return;
+    this.player.setLoop(null);
+    if (this.player.playing) this.player.pause();
   }
 
   #drawFrame(index) {

@@ -18,7 +18,7 @@ from store.oplog import last_operation
 from store.queue import assignment_of, claim_next, peek_next, progress_of
 from store.records import Candidate, Clip, Media, QAPair
 
-RECENT_ITEMS = 30
+EVERY = -1  # as a limit of SQLite: none
 CLOCK_GRAIN_S = 1e-4  # finer than any frame; what rounding may do to a time
 RECENT_WORDS = 90  # characters of a text in the list of finished items
 
@@ -142,8 +142,8 @@ def subject_of(db: sqlite_utils.Database, annotator: str, candidate_id: str) -> 
 
 
 def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedItem]:
-    """Return the annotator's last finished items, the newest first."""
-    found = [(annotation, get_candidate(db, annotation.candidate_id)) for annotation in finished_annotations(db, annotator, RECENT_ITEMS)]
+    """Return all items that the annotator finished, the newest first; one look-up an item."""
+    found = [(annotation, get_candidate(db, annotation.candidate_id)) for annotation in finished_annotations(db, annotator, EVERY)]
     return [FinishedItem(one.candidate_id, text.kind, text.text[:RECENT_WORDS], one.verdict, one.updated_at) for one, text in found if text]
 
 

@@ -1,12 +1,12 @@
 """What each operation of an annotator means: kept in the log and in the tables at once, and replayed from the log alone."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlite_utils
 
-from curation.desk import subject_of
-from curation.work import ID_PATTERN, WorkState, check_submitted, read_work, work_from_json, work_to_json
+from curation.desk import Subject, subject_of
+from curation.work import ID_PATTERN, WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
 from store.annotations import annotation_of, foreign_flags, put_annotation
 from store.candidates import add_candidate, candidate_of, generator_of
 from store.database import transaction
@@ -66,8 +66,9 @@ def read_operation(raw: object) -> DeskOperation:
 def record(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> Saved:
     """Keep an operation in the log and in the tables, both or neither; a repeated id changes nothing and is answered as before.
 
-    Raises InputError for work that is not sound, NotFoundError for an item that was not given to the annotator, StaleWorkError when another
-    window was there first, ConflictError when the lease ran out and others took the place. One immediate transaction.
+    Raises InputError for work that is not sound (a skip leaves out what is not), NotFoundError for an item that was not given to the
+    annotator, StaleWorkError when another window was there first, ConflictError when the lease ran out and others took the place. One
+    immediate transaction.
     """
     with transaction(db):
         kept = find_operation(db, operation.id)
@@ -120,9 +121,7 @@ def outcome(before: Annotation | None, operation: Operation) -> tuple[Annotation
 
 def _append(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> Operation:
     subject = subject_of(db, annotator, operation.candidate_id)
-    work = read_work(operation.work, subject.candidate.text, subject.length_s)
-    if operation.kind == "submit":
-        check_submitted(work)
+    work = _read(db, annotator, operation, subject)
     _refuse_stale(db, annotator, operation)
     _hold(db, annotator, operation)
     append_operation(db, operation.id, annotator, operation.candidate_id, operation.kind, work_to_json(work), operation.client_at)
@@ -130,6 +129,18 @@ def _append(db: sqlite_utils.Database, annotator: str, operation: DeskOperation)
     assert kept is not None, "it was appended just now, in this transaction"
     _set_tables(db, subject.candidate, kept)
     return kept
+
+
+def _read(db: sqlite_utils.Database, annotator: str, operation: DeskOperation, subject: Subject) -> WorkState:
+    """Return the operation's work. Nothing in it may stand in the way of a skip: what is not sound is left out of that."""
+    if operation.kind == "skip":
+        work = read_sound_work(operation.work, subject.candidate.text, subject.length_s)
+        foreign = foreign_flags(db, digest_id("annotation", operation.candidate_id, annotator), [flag.id for flag in work.flags])
+        return replace(work, flags=tuple(flag for flag in work.flags if flag.id not in foreign))
+    work = read_work(operation.work, subject.candidate.text, subject.length_s)
+    if operation.kind == "submit":
+        check_submitted(work)
+    return work
 
 
 def _refuse_stale(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> None:

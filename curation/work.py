@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from store.errors import InputError
 
-LONGEST_TEXT = 20_000
+LONGEST_TEXT = 100_000  # characters; as long as the longest text that is imported, so that every text can be quoted and edited
 MOST_FLAGS = 200
 # A browser rounds to the microsecond; a clip's last frame may end that much later.
 END_TOLERANCE_S = 0.001
@@ -53,29 +53,39 @@ class WorkState:
     flags: tuple[FlagState, ...]
 
 
+NOT_BEGUN = WorkState(None, False, None, None, "", None, 0.0, 0.0, ())
+# How each field but the flags is read.
+READERS: Mapping[str, Callable[[Any], Any]] = {
+    "verdict": lambda value: None if value is None else _choice(value, VERDICTS, "verdict"),
+    "no_error": lambda value: _truth(value, "no_error"),
+    "factual_consistency": lambda value: _rating(value, "factual consistency"),
+    "logical_coherence": lambda value: _rating(value, "logical coherence"),
+    "note": lambda value: _text(value, "note"),
+    "edited_text": lambda value: None if value is None else _text(value, "edited text"),
+    "seconds_spent": lambda value: _number(value, "time spent in seconds", 1e7),
+    "watched_share": lambda value: _number(value, "share of the clip watched", 1.0),
+}
+
+
 def read_work(raw: object, text: str, length_s: float | None) -> WorkState:
     """Return the work that JSON data describes, checked against the candidate's text and the clip's length in seconds (None: unknown).
 
     Raises InputError for a field that is missing, unknown or out of its range, and for a quote that is not the text at its offsets.
     """
     given = _fields(raw, WorkState, "The work")
-    flags = given["flags"]
-    if not isinstance(flags, list) or len(flags) > MOST_FLAGS:
-        raise InputError(f"The flags have to be a list of at most {MOST_FLAGS}. Reload the page.")
-    read = tuple(_read_flag(flag, text, length_s) for flag in flags)
-    if len({flag.id for flag in read}) < len(read):
-        raise InputError("Two flags have the same id. Reload the page and set the last flag again.")
-    return WorkState(
-        verdict=None if given["verdict"] is None else _choice(given["verdict"], VERDICTS, "verdict"),
-        no_error=_truth(given["no_error"], "no_error"),
-        factual_consistency=_rating(given["factual_consistency"], "factual consistency"),
-        logical_coherence=_rating(given["logical_coherence"], "logical coherence"),
-        note=_text(given["note"], "note"),
-        edited_text=None if given["edited_text"] is None else _text(given["edited_text"], "edited text"),
-        seconds_spent=_number(given["seconds_spent"], "time spent in seconds", 1e7),
-        watched_share=_number(given["watched_share"], "share of the clip watched", 1.0),
-        flags=read,
-    )
+    flags = _read_flags(given["flags"], text, length_s)
+    return WorkState(**{name: read(given[name]) for name, read in READERS.items()}, flags=flags)
+
+
+def read_sound_work(raw: object, text: str, length_s: float | None) -> WorkState:
+    """Return what is sound in work that JSON data describes: a field or a flag that `read_work` would refuse is left out."""
+    given: dict[Any, Any] = raw if isinstance(raw, dict) else {}
+    fields = {name: _sound(read, given.get(name), getattr(NOT_BEGUN, name)) for name, read in READERS.items()}
+    flags = given["flags"] if isinstance(given.get("flags"), list) else []
+    read = [_sound(lambda one: _read_flag(one, text, length_s), flag, None) for flag in flags[:MOST_FLAGS]]
+    # Of two flags with the same id the first one stays.
+    kept = {flag.id: flag for flag in reversed(read) if flag is not None}
+    return WorkState(**fields, flags=tuple(reversed(kept.values())))
 
 
 def check_submitted(work: WorkState) -> None:
@@ -112,6 +122,22 @@ def flag_names() -> Mapping[str, str]:
     return {flag["kind"]: flag["name"] for flag in json.loads(TAXONOMY.read_text(encoding="utf-8"))["flags"]}
 
 
+def _read_flags(raw: object, text: str, length_s: float | None) -> tuple[FlagState, ...]:
+    if not isinstance(raw, list) or len(raw) > MOST_FLAGS:
+        raise InputError(f"The flags have to be a list of at most {MOST_FLAGS}. Reload the page.")
+    read = tuple(_read_flag(flag, text, length_s) for flag in raw)
+    if len({flag.id for flag in read}) < len(read):
+        raise InputError("Two flags have the same id. Reload the page and set the last flag again.")
+    return read
+
+
+def _sound(read: Callable[[object], Any], value: object, otherwise: object) -> Any:
+    try:
+        return read(value)
+    except InputError:
+        return otherwise
+
+
 def _read_flag(raw: object, text: str, length_s: float | None) -> FlagState:
     given = _fields(raw, FlagState, "A flag")
     if not isinstance(given["id"], str) or not ID_PATTERN.fullmatch(given["id"]):
@@ -138,7 +164,7 @@ def _read_words(given: Mapping[str, object], kind: str, text: str) -> tuple[int 
     if not isinstance(quote, str) or quote != text[first:last]:
         raise InputError(f"The flag quotes {repr(quote)[:60]}, but the text says {repr(text[first:last])[:60]} there. Select the words again.")
     # SQLite measures a text up to its first NUL, so that such a quote could not be held to its offsets.
-    return first, last, _text(quote, "quote")
+    return first, last, _keepable(quote, "quote")
 
 
 def _read_moment(given: Mapping[str, object], kind: str, length_s: float | None) -> tuple[float | None, float | None]:
@@ -194,6 +220,10 @@ def _text(value: object, name: str) -> str:
         raise InputError(f"The {name} has to be text.")
     if len(value) > LONGEST_TEXT:
         raise InputError(f"The {name} has {len(value):,} characters. Shorten it to {LONGEST_TEXT:,}.")
+    return _keepable(value, name)
+
+
+def _keepable(value: str, name: str) -> str:
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise InputError(f"The {name} has a character that cannot be kept (a NUL, or half of an emoji). Delete it.")
     return value

@@ -27,7 +27,8 @@ function watching(desk) {
       showSpeed(desk.screen, player.speed);
     },
     toggleLoop: () => {
-      player.setLoop(player.loop ? null : desk.loopRange());
+      if (player.loop) player.setLoop(null);
+      else desk.startLoop();
       desk.draw();
     },
     toggleEvidence: () => {

@@ -45,14 +45,15 @@ function emphasis(line) {
   return line.split(/(\*\*[^*]+\*\*)/).filter(Boolean).map((part) => (part.startsWith("**") ? el("strong", {}, part.slice(2, -2)) : part));
 }
 
-/** Show the items that were finished; `onOpen(candidateId)` when one is chosen. */
+/** Show all items that were finished; `onOpen(candidateId)` when one is chosen. */
 export function showRecent(root, items, onOpen) {
+  const written = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
   const list = items.map((item) => el("li", {}, button(
     { data: { candidate: item.candidate_id }, on: { click: () => { dialog.close(); onOpen(item.candidate_id); } } },
-    el("b", {}, item.verdict ?? "open"), el("span", { dir: "auto" }, item.beginning), el("time", { datetime: item.finished_at }, new Date(item.finished_at).toLocaleString()),
+    el("b", {}, item.verdict ?? "open"), el("span", { dir: "auto" }, item.beginning), el("time", { datetime: item.finished_at }, written.format(new Date(item.finished_at))),
   )));
   const shown = list.length ? el("ul", { class: "ew-recent" }, ...list) : el("p", {}, "You have finished no item yet.");
-  const dialog = show(root, { id: "desk-recent", title: "Earlier items" }, shown);
+  const dialog = show(root, { id: "desk-recent", title: list.length ? `Earlier items (${list.length})` : "Earlier items" }, shown);
   return dialog;
 }
 

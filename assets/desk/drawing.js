@@ -44,12 +44,13 @@ export function drawFrame(desk, index) {
   screen.watched.textContent = `seen ${Math.round(100 * desk.watchedShare)} %`;
 }
 
-/** Say that nothing waits, and what the annotator did. */
-export function drawFinished(desk, { done, total, verdicts }, lookAgain) {
+/** Say that nothing waits, and what the annotator did; only a lead may open the page that a hint names. */
+export function drawFinished(desk, { done, total, verdicts }, role, lookAgain) {
   drawProgress(desk, { done, total });
   const again = button({ class: "ew-go", id: "desk-look-again", on: { click: lookAgain } }, "Look again");
   if (done === 0) {
-    const way = ["Clips and texts come in on the ", el("a", { href: "/import" }, "Import page"), "; what is queued there appears here."];
+    const link = ["Clips and texts come in on the ", el("a", { href: "/import" }, "Import page"), "; what is queued there appears here."];
+    const way = role === "lead" ? link : "Ask a lead to import and queue clips and texts; they appear here by themselves.";
     showPlain(desk.screen, "Nothing waits for you yet", [way], again);
   } else {
     const told = Object.entries(verdicts).map(([verdict, count]) => `${count} ${verdict}`).join(", ");

@@ -1,5 +1,6 @@
 // The flags of an item: the row of kinds to set one, and the list of those that are set.
 import { button, el, kbd, typedSeconds } from "./elements.js";
+import { LONGEST_TEXT } from "./work.js";
 
 /** Return the row of buttons that set flags; it is the legend of the underlines too. `onFlag(kind)`. */
 export function flagButtons(taxonomy, onFlag) {
@@ -10,7 +11,8 @@ export function flagButtons(taxonomy, onFlag) {
 }
 
 /**
- * The list of flags. Callbacks: `onSelect(id)`, `onChange(id, changes, merge)`, `onDelete(id)`, `onLoop(id)`, `onProblem(sentence)`.
+ * The list of flags. Callbacks: `onSelect(id)`, `onChange(id, changes, merge)`, `onDelete(id)`, `onLoop(id)`,
+ * `onProblem(sentence)`, and `onProblem(null)` once the field is right.
  */
 export class FlagList {
   constructor(taxonomy, callbacks) {
@@ -58,7 +60,7 @@ export class FlagList {
       { "aria-pressed": String(value === flag.severity), title: anchor, data: { field: `severity-${value}` }, on: { click: () => change({ severity: value }) } }, kbd(String(value)), name,
     ));
     const comment = el("input", {
-      type: "text", "aria-label": "Comment of the flag", maxlength: "20000", dir: "auto", data: { field: "comment" },
+      type: "text", "aria-label": "Comment of the flag", maxlength: LONGEST_TEXT, dir: "auto", data: { field: "comment" },
       placeholder: flag.quote && flag.kind !== "other" ? "comment (C)" : "say what is missing or wrong (C)",
       on: { input: (event) => change({ comment: event.target.value }, `comment ${flag.id}`) },
     });
@@ -80,30 +82,41 @@ export class FlagList {
   #seconds(flag, field, name) {
     const input = el("input", {
       type: "text", inputmode: "decimal", class: "ew-seconds", "aria-label": `${name} of the moment in seconds`, data: { field },
-      on: { change: (event) => this.#typed(flag, field, event.target), keydown: (event) => event.key === "Enter" && event.target.blur() },
+      on: { input: (event) => this.#typing(flag, field, event.target), change: (event) => this.#typed(flag, field, event.target), keydown: (event) => event.key === "Enter" && event.target.blur() },
     });
     input.value = flag[field] === null ? "" : flag[field].toFixed(3).replace(/0$/, "");
     return input;
   }
 
+  /** Let a complaint go as soon as what is typed is right. */
+  #typing(flag, field, input) {
+    if (this.#whatIsWrong(input.value, momentWith(flag, field, input.value), field) === null) this.callbacks.onProblem(null);
+  }
+
   /** Take over seconds that were typed, or say why not and show the old ones. */
   #typed(flag, field, input) {
-    const seconds = typedSeconds(input.value);
-    const moment = { start_s: flag.start_s ?? seconds, end_s: flag.end_s ?? seconds, [field]: seconds };
-    const wrong = this.#whatIsWrong(input.value, seconds, moment);
+    const moment = momentWith(flag, field, input.value);
+    const wrong = this.#whatIsWrong(input.value, moment, field);
+    this.callbacks.onProblem(wrong);
     if (wrong) {
-      this.callbacks.onProblem(wrong);
       input.value = flag[field] === null ? "" : String(flag[field]);
     } else {
       this.callbacks.onChange(flag.id, moment, null);
     }
   }
 
-  #whatIsWrong(typed, seconds, { start_s, end_s }) {
+  #whatIsWrong(typed, moment, field) {
+    const { start_s, end_s, [field]: seconds } = moment;
     if (Number.isNaN(seconds)) return `“${typed}” is not a time. Type seconds, such as 17.8 or 1:02.5.`;
     if (seconds > this.length_s) return `The clip ends at ${this.length_s.toFixed(3)} s. Type a time inside it.`;
     return end_s < start_s ? `The moment would end at ${end_s} s, before it starts at ${start_s} s.` : null;
   }
+}
+
+/** Return the flag's moment with the seconds that were typed at one of its edges. */
+function momentWith(flag, field, typed) {
+  const seconds = typedSeconds(typed);
+  return { start_s: flag.start_s ?? seconds, end_s: flag.end_s ?? seconds, [field]: seconds };
 }
 
 function whenOf({ start_s, end_s }) {

@@ -1,6 +1,6 @@
 // The one list of keys: what the desk obeys, what `?` shows, and what a test holds to have no clash.
 
-// Where a key works: "flag" while a flag is selected and "item" while none is; "words" while the text has the focus and "watch" while it has not.
+// Where a key works: "anywhere" on the desk, "always" while an item is there; then "flag" while a flag is selected and "item" while none is; "words" while the text has the focus and "watch" while it has not.
 const APART = [["flag", "item"], ["words", "watch"]];
 
 /** Return every key with its scope, group, act and meaning; flags and verdicts come from the taxonomy. */
@@ -46,9 +46,9 @@ export function allKeys(taxonomy) {
   add("Desk", "always", "z", "undo", "undo");
   add("Desk", "always", "shift+z", "redo", "do again");
   add("Desk", "always", "escape", "escape", "leave a field, a flag, a loop, the marks");
-  add("Desk", "always", "b", "recent", "earlier items");
-  add("Desk", "always", "q", "guide", "guidelines");
-  add("Desk", "always", "?", "help", "this list");
+  add("Desk", "anywhere", "b", "recent", "earlier items");
+  add("Desk", "anywhere", "q", "guide", "guidelines");
+  add("Desk", "anywhere", "?", "help", "this list");
   return list;
 }
 
@@ -103,7 +103,7 @@ export class Keys {
     if (chord === null || (takesText(event.target) && chord !== "escape")) return false;
     if (PRESSED_BY.has(chord) && event.target.closest?.("button, a, summary, [role=tab]")) return false;
     if (event.target.closest?.("[role=slider]") && chord.includes("arrow")) return false;
-    const scopes = new Set(["always", ...this.scopes()]);
+    const scopes = new Set(this.scopes());
     const meant = this.list.find((key) => key.chord === chord && scopes.has(key.scope));
     if (!meant) return false;
     event.preventDefault();

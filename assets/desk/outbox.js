@@ -1,5 +1,6 @@
 // What an annotator did and the server has not acknowledged yet. Kept in localStorage before it is sent, so that it outlives the tab.
 import { newId } from "./elements.js";
+import { sameWork } from "./work.js";
 
 export const SEND_AFTER_MS = 300;
 const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
@@ -125,6 +126,13 @@ export class Outbox {
       Object.assign(slot, { sequence: body.sequence, sent: null });
       this.#keep(slot);
       this.callbacks.onSaved(operation, body);
+      return true;
+    }
+    if (status === 409 && body.current && [operation.state, slot.waiting?.work ?? null].some((work) => sameWork(work, body.current.work))) {
+      // Two windows with the same work, as after a new sign-in in a second tab: nothing is there to choose. It goes out again behind the other's.
+      const { kind, state, client_at } = operation;
+      Object.assign(slot, { sequence: body.current.sequence, sent: null, waiting: slot.waiting ?? { kind, work: state, client_at } });
+      this.#keep(slot);
       return true;
     }
     if (status === 409 && body.current) {

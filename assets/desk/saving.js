@@ -4,7 +4,7 @@ import { showStale } from "./dialogs.js";
 import { button } from "./elements.js";
 import { Outbox, storedName } from "./outbox.js";
 import { showPlain, showSaved } from "./screen.js";
-import { emptyWork } from "./work.js";
+import { emptyWork, lacksComment } from "./work.js";
 
 /** Return the annotator's outbox; what an earlier tab left of other items than `current` is sent at once. */
 export function openOutbox(desk, annotator, current) {
@@ -42,10 +42,18 @@ function refused(desk, operation, sentence, status) {
     giveUp(desk, operation.candidate_id, sentence);
     return;
   }
+  if (operation.kind === "submit") selectMeant(desk, sentence);
   desk.say(sentence);
   // The verdict cannot stand yet, but the work is sound: keep it.
   if (operation.kind !== "draft") desk.save("draft");
   desk.draw();
+}
+
+/** Select the flag that a refusal names, so that its keys work at once. */
+function selectMeant(desk, sentence) {
+  const named = desk.work.flags.filter((flag) => sentence.includes(`'${desk.flags.names.get(flag.kind)}'`));
+  const meant = named.find(lacksComment) ?? named[0];
+  if (meant) desk.select(meant.id);
 }
 
 function giveUp(desk, candidateId, sentence) {

@@ -2,6 +2,7 @@
 import { button, el, kbd } from "./elements.js";
 import { flagButtons } from "./flags.js";
 import { SPEEDS } from "./player.js";
+import { LONGEST_TEXT } from "./work.js";
 
 const KIND_NAMES = { narrative: "Narrative", rationale: "Rationale", answer: "Answer" };
 const KIND_HINTS = { narrative: "of the whole clip", rationale: "for the given answer", answer: "to the question" };
@@ -23,9 +24,9 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
     watched: el("span", { id: "desk-watched", class: "dim", title: "Share of the clip's frames that you have seen" }),
     question: el("div", { class: "ew-question" }),
     kind: el("p", { class: "ew-what" }),
-    editor: el("textarea", { id: "desk-edited", class: "ew-text", dir: "auto", "aria-label": "Edited text", maxlength: "20000", spellcheck: "true" }),
+    editor: el("textarea", { id: "desk-edited", class: "ew-text", dir: "auto", "aria-label": "Edited text", maxlength: LONGEST_TEXT, spellcheck: "true" }),
     editState: el("div", { class: "ew-edit-state", hidden: true }),
-    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: "20000", "aria-label": "Note", placeholder: "Note (N): why, in your words" }),
+    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: LONGEST_TEXT, "aria-label": "Note", placeholder: "Note (N): why, in your words" }),
     toast: el("p", { class: "ew-toast", id: "desk-message", role: "status", "aria-live": "polite", hidden: true }),
     plain: el("section", { class: "ew-plain", id: "desk-plain", hidden: true }),
   };

@@ -1,6 +1,7 @@
 // An annotator's work on one item as a plain value; every act makes a new one. The server checks what may be submitted.
 import { newId } from "./elements.js";
 
+export const LONGEST_TEXT = 100_000; // characters of a note, a comment or an edited text; the server has the same limit
 const DEPTH = 50;
 
 /** Return the work of somebody who has not begun. */
@@ -36,6 +37,22 @@ export function withFlagChanged(work, id, changes) {
 /** Return the work with a verdict; accepting a text without flags says "no error found". */
 export function withVerdict(work, verdict) {
   return { ...work, verdict, no_error: verdict === "accept" && work.flags.length === 0 };
+}
+
+/** Return whether two works say the same; ids and clock figures (time spent, share watched) do not count. */
+export function sameWork(one, other) {
+  return one !== null && other !== null && said(one) === said(other);
+}
+
+function said(work) {
+  const { verdict, no_error, factual_consistency, logical_coherence, note, edited_text, flags } = work;
+  const told = flags.map(({ kind, text_start, text_end, quote, start_s, end_s, severity, comment }) => [kind, text_start, text_end, quote, start_s, end_s, severity, comment]);
+  return JSON.stringify([verdict, no_error, factual_consistency, logical_coherence, note, edited_text, told]);
+}
+
+/** Return whether a flag says too little without a comment: what it points at is not in the text, or not in the taxonomy. */
+export function lacksComment({ text_start, kind, comment }) {
+  return (text_start === null || kind === "other") && comment.trim() === "";
 }
 
 /** What can be undone and done again, 50 acts deep. Acts with the same `merge` name in a row are one. */

@@ -245,6 +245,21 @@ def test_two_windows_on_one_item_never_overwrite_each_other_in_silence(context_o
     assert (work["verdict"], work["factual_consistency"]) == ("unsure", None)
 
 
+def test_two_windows_with_the_same_work_have_nothing_to_choose(context_of: Contexts, server: Server) -> None:
+    context = context_of("twin")
+    one, other = open_page(context, server), open_page(context, server)
+    for page in (one, other):
+        select_words(page, "red coat")
+        press(page, "h", "Escape", "x")
+        expect_saved(page)
+    expect(other.locator("#desk-stale")).to_have_count(0)
+    press(one, "Enter")  # behind the other's draft, and the same
+    expect(one.locator("#desk-text")).to_have_text(TEXTS["rival"])
+    assert (work_of(server, "twin")["state"], len(work_of(server, "twin")["flags"])) == ("final", 1)
+    press(other, "5")
+    expect(other.locator("#desk-stale")).to_have_count(0)
+
+
 def test_work_waits_for_a_login_that_ran_out(context_of: Contexts, server: Server) -> None:
     context = context_of("expired")
     page = open_page(context, server)
@@ -268,7 +283,7 @@ def test_a_refused_submission_says_why_and_loses_nothing(desk_of: Desk, server: 
     assert (work_of(server, "hasty")["state"], len(work_of(server, "hasty")["flags"])) == ("draft", 1)
     press(page, "j")
     expect(page.locator("#desk-message")).to_contain_text("Select the words first")
-    press(page, "g", "c")
+    press(page, "c")  # the flag that the refusal names is selected
     page.keyboard.type("no coat at all")
     press(page, "Escape", "Enter")
     expect(page.locator("#desk-text")).to_have_text(TEXTS["rival"])
@@ -339,9 +354,24 @@ def test_a_moment_is_dragged_nudged_and_typed(desk_of: Desk, server: Server) -> 
     press(page, "Enter")
     expect(page.locator("#desk-message")).to_contain_text("“soon” is not a time")
     page.locator("[data-field=start_s]").fill("0:00.5")
+    expect(page.locator("#desk-message")).to_be_hidden(timeout=2000)
     press(page, "Enter")
     expect_saved(page)
     assert work_of(server, "dragger")["flags"][0]["start_s"] == 0.5
+
+
+def test_the_loop_of_a_flag_ends_with_the_flag(desk_of: Desk) -> None:
+    page = desk_of("looper")
+    playing = "!document.querySelector('#desk-stage video:not([hidden])').paused"
+    step_to(page, 3)
+    press(page, "[", ".", ".", ".", "]")
+    select_words(page, "red coat")
+    press(page, "h", "l")
+    page.wait_for_function(playing)
+    expect(page.locator("#desk-loop")).to_have_attribute("aria-pressed", "true")
+    press(page, "Delete")
+    page.wait_for_function(f"!({playing})")
+    expect(page.locator("#desk-loop")).to_have_attribute("aria-pressed", "false")
 
 
 def test_the_second_annotator_sees_nothing_of_the_first(desk_of: Desk, server: Server) -> None:
@@ -442,3 +472,20 @@ def test_when_all_is_done_the_desk_says_so(desk_of: Desk) -> None:
         expect(page.locator("#desk-count")).to_have_text(f"{done} of {len(TEXTS)} done")
     expect(page.locator("#desk-plain")).to_contain_text(f"All {len(TEXTS)} of your items are done")
     expect(page.locator("#desk-plain")).to_contain_text(f"{len(TEXTS)} accept")
+    for key, dialog in (("?", "#desk-help"), ("q", "#desk-guide"), ("b", "#desk-recent")):
+        press(page, "x", key)
+        expect(page.locator(dialog)).to_be_visible()
+        press(page, "Escape")
+        expect(page.locator(dialog)).to_have_count(0)
+
+
+@pytest.mark.parametrize(("role", "links"), [("lead", 1), ("annotator", 0)])
+def test_only_a_lead_is_sent_to_the_import_page(context_of: Contexts, server: Server, role: str, links: int) -> None:
+    page = context_of(f"idle-{role}").new_page()
+    nothing = {"annotator": f"idle-{role}", "next": None, "upcoming": None, "finished": {"done": 0, "total": 0, "verdicts": {}}}
+    page.route("**/api/desk/item", lambda route: route.fulfill(json=nothing))
+    page.route("**/api/me", lambda route: route.fulfill(json={"name": f"idle-{role}", "role": role}))
+    page.goto(server.address)
+    expect(page.locator("#desk-plain")).to_contain_text("Nothing waits for you yet")
+    expect(page.locator("#desk-plain a[href='/import']")).to_have_count(links)
+    expect(page.locator("#desk-plain").get_by_text("Ask a lead")).to_have_count(1 - links)

@@ -15,9 +15,9 @@ import sqlite_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.desk import DeskItem, item_for, next_item
+from curation.desk import DeskItem, finished_items, item_for, next_item
 from curation.recording import Saved, StaleWorkError, read_operation, record, replay
-from curation.work import WorkState, check_submitted, flag_names, read_work, work_from_json, work_to_json
+from curation.work import LONGEST_TEXT, WorkState, check_submitted, flag_names, read_sound_work, read_work, work_from_json, work_to_json
 from store.annotations import annotation_of, flags_of
 from store.candidates import list_candidates
 from store.database import open_store, transaction
@@ -145,7 +145,7 @@ def test_any_field_of_a_flag_may_be_nonsense_and_only_a_sentence_comes_of_it(fie
         ({"text_end": 1000}, "from 0 to"),
         ({"text_start": 4, "text_end": 4, "quote": ""}, "Select the words again"),
         ({"text_start": None, "text_end": None, "quote": ""}, "points at no words"),
-        ({"comment": "x" * 20_001}, "Shorten it to 20,000"),
+        ({"comment": "x" * (LONGEST_TEXT + 1)}, "Shorten it to 100,000"),
         ({"comment": "a\0b"}, "cannot be kept"),
         ({"comment": "\ud83d"}, "cannot be kept"),
         ({"id": "short"}, "8 to 64"),
@@ -156,6 +156,21 @@ def test_a_flag_that_is_not_sound_is_refused(changes: dict[str, Any], told: str)
     read_work(EMPTY | {"flags": [flag()]}, TEXT, LENGTH_S)  # the control: without the change it is taken
     with pytest.raises(InputError, match=told):
         read_work(EMPTY | {"flags": [flag(**changes)]}, TEXT, LENGTH_S)
+
+
+@given(st.sampled_from(sorted(EMPTY)), anything, st.sampled_from(sorted(flag())), anything)
+def test_what_is_sound_in_any_work_is_sound_and_nothing_sound_is_lost(field: str, value: Any, part: str, odd: Any) -> None:
+    work = ACCEPTED | {"note": "too dark", "flags": [flag()]}
+    assert read_sound_work(work, TEXT, LENGTH_S) == read_work(work, TEXT, LENGTH_S)
+    for raw in (work | {field: value}, work | {"flags": [*work["flags"], flag() | {part: odd}]}, value):
+        sound = read_sound_work(raw, TEXT, LENGTH_S)
+        assert read_work(json.loads(work_to_json(sound)), TEXT, LENGTH_S) == sound
+    assert read_sound_work(work | {"flags": [*work["flags"], flag() | {part: odd}]}, TEXT, LENGTH_S).flags[0].id == work["flags"][0]["id"]
+
+
+def test_the_whole_of_a_text_can_be_quoted_however_long_it_is() -> None:
+    text = "🎾" * (LONGEST_TEXT + 1)
+    assert read_work(EMPTY | {"flags": [flag(text, 0, len(text))]}, text, None).flags[0].quote == text
 
 
 def test_two_flags_may_overlap_but_not_share_an_id() -> None:
@@ -280,6 +295,32 @@ def test_a_skipped_item_is_for_others_and_can_be_taken_up_again(db: sqlite_utils
     assert next_item(db, "ann").candidate_id != candidate_id  # type: ignore[union-attr]
     keep(db, "ann", candidate_id, "submit", ACCEPTED, base=skipped.sequence)
     assert (assignment_of(db, candidate_id, "ann").state, taken(db, candidate_id)) == ("final", 1)  # type: ignore[union-attr]
+
+
+def test_nothing_unsound_stands_in_the_way_of_a_skip(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    text = seeded.narrative
+    next_item(db, "ann"), next_item(db, "ben")
+    of_ben, sound = flag(text.text), flag(text.text, 2, 4)
+    keep(db, "ben", text.id, "draft", EMPTY | {"flags": [of_ben]})
+    work = EMPTY | {"note": "too dark", "edited_text": "a\0b", "flags": [flag(text.text, quote="other words"), sound, of_ben]}
+    with pytest.raises(InputError):
+        keep(db, "ann", text.id, "draft", work)
+    keep(db, "ann", text.id, "skip", work)
+    kept = annotation_of(db, text.id, "ann")
+    assert kept is not None and (kept.verdict, kept.note, kept.edited_text) == ("skip", "too dark", None)
+    assert [one.id for one in flags_of(db, kept.id)] == [sound["id"]]
+    assert replay(list_operations(db))[kept.id] == (kept, tuple(flags_of(db, kept.id)))
+
+
+def test_all_finished_items_are_listed_the_newest_first(db: sqlite_utils.Database) -> None:
+    for number in range(14):
+        seed_project(db, f"clip {number}")
+    done = []
+    while item := next_item(db, "ann"):
+        keep(db, "ann", item.candidate_id, "submit", ACCEPTED)
+        done.append(item.candidate_id)
+    assert [one.candidate_id for one in finished_items(db, "ann")] == done[::-1]
+    assert len(done) == 42
 
 
 def test_an_edit_becomes_a_candidate_with_its_parent_when_it_is_submitted_and_not_before(db: sqlite_utils.Database, seeded: Seeded) -> None:
