@@ -1,5 +1,6 @@
 """The file through which a run speaks: one JSON line an event, written by the child, read by the page from a byte offset."""
 
+import errno
 import json
 import os
 import threading
@@ -40,7 +41,11 @@ class EventLog:
         line = json.dumps({"at": round(time.time(), 3), **event}, ensure_ascii=False, allow_nan=False) + "\n"
         with self._lock:
             # One call a line: a reader never sees two events mixed, and the line is with the system at once.
-            os.write(self._descriptor, line.encode())
+            whole, size = line.encode(), os.fstat(self._descriptor).st_size
+            if os.write(self._descriptor, whole) < len(whole):
+                # A full disk takes a part; half a line would spoil the next one for every reader.
+                os.ftruncate(self._descriptor, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), FILE_NAME)
 
 
 @dataclass(frozen=True)

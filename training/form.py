@@ -70,13 +70,13 @@ def config_of(stage: str, values: Sequence[Any], parent_id: str | None, parent: 
 
     Raises InputError for a field that is empty or out of range, and for a DPO run without an SFT run.
     """
+    if stage == "dpo" and (parent is None or parent_id is None):
+        raise InputError("A DPO run starts from an SFT run, and none is chosen. Finish an SFT run first, then choose it.")
     given: dict[str, Any] = {"stage": stage}
     for field, value in zip(FIELDS, values, strict=True):
         if stage in field.stages:
             given |= _read(field, value)
-    if stage == "dpo":
-        if parent is None or parent_id is None:
-            raise InputError("A DPO run starts from an SFT run, and none is chosen. Finish an SFT run first, then choose it.")
+    if parent is not None and stage == "dpo":
         given |= {"parent_run": parent_id, **{name: getattr(parent, name) for name in LOCKED}}
     return RunConfig.from_values(given)
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import sqlite_utils
@@ -59,6 +59,16 @@ def start_run(db: sqlite_utils.Database, data: Path, order: Order) -> Run:
     known_runs(db, data)
     launch(data / run.directory)
     return run
+
+
+def after_ended(data: Path, order: Order) -> Order:
+    """Return `order`, or, while the run that it names has ended already, the same order under a token of its own.
+
+    The new token follows from the old one, so that two presses at once still ask for one run.
+    """
+    while (data / "runs" / order.run_id / "manifest.json").exists() and read_status(data / "runs" / order.run_id).ended:
+        order = replace(order, token=f"{order.token[:32]} after {order.run_id}")
+    return order
 
 
 def known_runs(db: sqlite_utils.Database, data: Path) -> list[Run]:

@@ -8,7 +8,8 @@ from store.errors import UserError
 from store.records import Media
 from training.config import PIPELINE_CHECK, RunConfig
 from training.frames import grid_size, scaled_size, visual_tokens
-from training.rows import FrozenSet, Row, planned_rows, summarise, total_steps
+from training.markdown import plain, plain_cell
+from training.rows import ClipSpan, FrozenSet, Row, planned_rows, summarise, total_steps
 
 # A text is counted only up to so many rows: the page must answer at once.
 COUNTED_ROWS = 2000
@@ -54,31 +55,51 @@ def describe(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | N
     """Return Markdown that says what the run would be trained on. `media` by digest."""
     summary = summarise(frozen.rows)
     lines = [
-        f"**{frozen.name}** ({frozen.kind}, {frozen.sha256[:12]}): {summary.rows:,} rows about {summary.clips:,} clips, {summary.words:,} words.",
+        f"**{plain(frozen.name)}** ({frozen.kind}, {frozen.sha256[:12]}): {summary.rows:,} rows about {summary.clips:,} clips, {summary.words:,} words.",
         _table(summary.by_split_and_kind),
     ]
     try:
         train, held_out = planned_rows(frozen.rows, config)
     except UserError as error:
-        return "\n\n".join([*lines, f"**{error}**"])
+        return "\n\n".join([*lines, f"**{plain(str(error))}**"])
     lines.append(
         f"This run: {len(train):,} training rows, {total_steps(len(train), config):,} optimiser steps, {len(held_out):,} held-out rows scored before and after."
     )
     lines.append(_video_line(train, config, media))
-    lines.append(f"Text tokens of the training rows: {text_tokens(train, config.model)}.")
+    lines.append(f"Text tokens of the training rows: {plain(str(text_tokens(train, config.model)))}.")
     return "\n\n".join(lines)
+
+
+def row_problem(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | None]) -> str | None:
+    """Return the sentence that says which clip alone fills a row, so that the run would be refused after its start, or None."""
+    rows = [row for part in planned_rows(frozen.rows, config) for row in part]
+    counts = _clip_counts(rows, config, media)
+    known = {clip.id: count.value for clip, count in counts.items() if count.value is not None}
+    # A row has a text beside its video, so one that the video fills exactly is too long as well.
+    long = {name: tokens for name, tokens in known.items() if tokens >= config.max_tokens}
+    if not long:
+        return None
+    worst = max(long, key=lambda name: long[name])
+    return (
+        f"The video of {len(long):,} clips leaves no room for a text: {worst} takes {long[worst]:,} visual tokens, and a row may have {config.max_tokens:,} "
+        "tokens in all. Raise the longest row, or take fewer frames or a smaller longest side."
+    )
+
+
+def _clip_counts(rows: Sequence[Row], config: RunConfig, media: Mapping[str, Media | None]) -> dict[ClipSpan, Known]:
+    return {row.clip: clip_tokens(media.get(row.clip.digest), config.frames, config.longest_side_px) for row in rows}
 
 
 def _table(counts: Mapping[tuple[str, str], int]) -> str:
     kinds = sorted({kind for _, kind in counts})
-    lines = [f"| rows | {' | '.join(kinds)} |", "|---" * (1 + len(kinds)) + "|"]
+    lines = [f"| rows | {' | '.join(map(plain_cell, kinds))} |", "|---" * (1 + len(kinds)) + "|"]
     for split in sorted({split for split, _ in counts}):
-        lines.append(f"| {split} | {' | '.join(f'{counts.get((split, kind), 0):,}' for kind in kinds)} |")
+        lines.append(f"| {plain_cell(split)} | {' | '.join(f'{counts.get((split, kind), 0):,}' for kind in kinds)} |")
     return "\n".join(lines)
 
 
 def _video_line(rows: Sequence[Row], config: RunConfig, media: Mapping[str, Media | None]) -> str:
-    counts = {row.clip: clip_tokens(media.get(row.clip.digest), config.frames, config.longest_side_px) for row in rows}
+    counts = _clip_counts(rows, config, media)
     known = [count.value for count in counts.values() if count.value is not None]
     if not known:
         return f"Visual tokens a clip: {next(iter(counts.values()))}."

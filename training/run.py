@@ -4,6 +4,8 @@ It never opens the database, so the directory can be carried to another machine,
 """
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -24,7 +26,7 @@ from training.events import FILE_NAME, EventLog
 from training.jobs import load_config
 from training.plan import RunPlan, Stopped, TrainingError, plan_run
 from training.process import ProcessMark, read_mark, write_mark, write_whole
-from training.status import read_result
+from training.status import FREE_THE_DISK, cancelled_reason, disk_is_full, read_result
 
 HEARTBEAT_S = 5.0
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "av", "numpy")
@@ -70,12 +72,14 @@ class Recorder:
         """Write result.json last; the error, if any, goes on and leaves its traceback in the log."""
         self._ended.set()
         self._thread.join()
-        outcome, reason = ending(error, self.phase)
+        outcome, reason = ending(error, self.phase, self._directory)
         if error is None and self.figures.get("stopped_early"):
             outcome, reason = "stopped", "Stopped as asked; checkpoint and adapter are saved."
         result = {"outcome": outcome, "reason": reason, **self.figures}
         result |= {"seconds": round(time.monotonic() - self._started_s, 1), "versions": versions()}
-        self._log.emit("end", outcome=outcome, reason=reason)
+        # The result matters more than its event, and on a full disk a few bytes may be all that is left.
+        with contextlib.suppress(OSError):
+            self._log.emit("end", outcome=outcome, reason=reason)
         write_whole(self._directory / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
         self._log.close()
         signal.signal(signal.SIGTERM, self._heeded_before)
@@ -86,14 +90,14 @@ class Recorder:
             self._log.heartbeat()
 
 
-def ending(error: BaseException | None, phase: str) -> tuple[str, str]:
+def ending(error: BaseException | None, phase: str, directory: Path) -> tuple[str, str]:
     """Return the outcome and, in a sentence for the person at the screen, why the run ended so."""
     if error is None:
         return "finished", "All steps are done."
     if isinstance(error, Stopped):
         return "stopped", "Stopped as asked, before the first step: there was nothing to save."
     if isinstance(error, Cancelled | KeyboardInterrupt):
-        return "stopped", "Cancelled; what the last checkpoint holds is kept."
+        return "stopped", cancelled_reason(directory)
     if isinstance(error, UserError | TrainingError):
         return "failed", str(error)
     first = str(error).strip().split("\n")[0]
@@ -102,6 +106,8 @@ def ending(error: BaseException | None, phase: str) -> tuple[str, str]:
             f"Out of memory while at: {phase}. {first} "
             "Ways out, the best first: fewer frames, a smaller longest side, batch size 1 with more accumulation, nf4, a smaller model."
         )
+    if _disk_full(error, directory):
+        return "failed", f"While at: {phase}, the disk is full. {FREE_THE_DISK} {first}"
     return "failed", f"{type(error).__name__} while at: {phase}. {first or 'It gives no reason.'} The log has the whole traceback."
 
 
@@ -175,6 +181,13 @@ def _trainer_of(stage: str) -> Callable[[RunPlan, Recorder], dict[str, Any]]:
 
 def _cancel(number: int, frame: FrameType | None) -> None:
     raise Cancelled
+
+
+def _disk_full(error: BaseException, directory: Path) -> bool:
+    # The libraries that write weights turn the system's error into one of their own, with or without its words.
+    told = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    cause = error.__cause__ or error.__context__
+    return told or "No space left on device" in str(error) or disk_is_full(directory) or (cause is not None and _disk_full(cause, directory))
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """What has become of a run: a pure reading of its directory and of (process number, creation time)."""
 
 import json
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from training.process import read_mark
 STALLED_AFTER_S = 180.0
 # Between the order to launch and the child's first word lies the start of an interpreter.
 LAUNCH_TAKES_S = 60.0
+# A disk with less than this left is full to a run: not even the smallest checkpoint fits.
+FULL_BELOW_BYTES = 2**20
+FREE_THE_DISK = "Make room, for example by deleting the checkpoints of old runs, then start a new run."
 ENDED = ("finished", "stopped", "failed", "crashed")
 
 
@@ -61,6 +65,21 @@ def read_result(directory: Path) -> dict[str, Any] | None:
     return result
 
 
+def cancelled_reason(directory: Path) -> str:
+    """Return the sentence that says what a cancelled run has left."""
+    if (directory / "adapter" / "adapter_config.json").exists():
+        return "Cancelled; the adapter was saved before and is kept."
+    # The trainer writes this file last: a checkpoint without it is torn.
+    if any((directory / "checkpoints").glob("checkpoint-*/trainer_state.json")):
+        return "Cancelled; what the last checkpoint holds is kept."
+    return "Cancelled before the first checkpoint: nothing is saved."
+
+
+def disk_is_full(directory: Path) -> bool:
+    """Return whether the disk that holds `directory` has less room left than any checkpoint takes."""
+    return shutil.disk_usage(directory).free < FULL_BELOW_BYTES
+
+
 def log_tail(directory: Path, lines: int = 15) -> str:
     """Return the last lines that the run wrote to its log; reads at most 64 KiB."""
     path = directory / "log.txt"
@@ -103,13 +122,15 @@ def _dead(directory: Path) -> RunStatus:
     step = event.get("step")
     stop = directory / "stop"
     if stop.exists() and stop.read_text() == "cancel":
-        return RunStatus("stopped", "Cancelled; what the last checkpoint holds is kept.", step=step)
+        return RunStatus("stopped", cancelled_reason(directory), step=step)
     code = _exit_code(directory)
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         more = " Most often the machine ran out of memory." if name == "SIGKILL" else ""
         return RunStatus("crashed", f"The process was ended from outside by {name} and left no result.{more}", step=step)
     last = log_tail(directory, lines=1)
+    if disk_is_full(directory) or "No space left on device" in last:
+        return RunStatus("crashed", f"The process is gone and could leave no result: the disk is full. {FREE_THE_DISK}", step=step)
     ended = "The process is gone and left no result." if code is None else f"The process ended with code {code} and left no result."
     return RunStatus("crashed", f"{ended} Last line of its log: {last}" if last else ended, step=step)
 

@@ -11,15 +11,16 @@ import pandas as pd
 from store.clips import get_media
 from store.context import Context
 from store.curated import get_set, list_sets
-from store.errors import InputError, NotFoundError, RefusedError
-from store.records import CuratedSet, Run
+from store.errors import InputError, NotFoundError, RefusedError, UserError
+from store.records import CuratedSet, Media, Run
 from store.rows import utc_now
 from training.config import LOCKED, RunConfig
 from training.form import FIELDS, FormField, config_of, preset_named, presets_for, values_of
-from training.jobs import Order, cancel, known_runs, load_config, parent_problem, read_run, start_run, stop_and_save
-from training.overview import describe
+from training.jobs import Order, after_ended, cancel, known_runs, load_config, parent_problem, read_run, start_run, stop_and_save
+from training.markdown import plain, plain_cell
+from training.overview import describe, row_problem
 from training.readiness import check_machine, find_gpus
-from training.rows import load_set
+from training.rows import FrozenSet, load_set
 from training.status import RunStatus, log_tail, read_status
 from training.watch import SERIES, Watched, advance, series_of, status_text
 
@@ -40,11 +41,12 @@ class TrainPage:
         return [self._set_choices("sft"), self._parent_choices(runs), gr.update(choices=_named(runs), value=newest)]
 
     def change_stage(self, stage: str) -> list[Any]:
-        """Return sets, parents and presets of the stage, and show the fields that it has."""
+        """Return all that depends on the stage: sets, parents, presets, the first preset's origin, and the fields with its values."""
         names = presets_for(stage)
-        shown = [gr.update(visible=stage in field.stages, interactive=_open(field, stage)) for field in FIELDS]
         parents = {**self._parent_choices(self._runs()), "visible": stage == "dpo"}
-        return [self._set_choices(stage), parents, gr.update(choices=names, value=names[0]), *shown]
+        origin, *values = self.fill(stage, names[0], parents["value"])
+        shown = [gr.update(value=value, visible=stage in field.stages, interactive=_open(field, stage)) for field, value in zip(FIELDS, values, strict=True)]
+        return [self._set_choices(stage), parents, gr.update(choices=names, value=names[0]), origin, *shown]
 
     def fill(self, stage: str, preset: str, parent_id: str | None) -> list[Any]:
         """Return origin and values of the preset; for DPO with the model and pixels of the SFT run."""
@@ -60,33 +62,39 @@ class TrainPage:
     def freeze(self, stage: str, name: str) -> list[Any]:
         """Freeze what is accepted now and choose the new set."""
         made = self.context.freeze_set(stage, name.strip() or f"accepted by {utc_now()[:16]}")
-        return [self._set_choices(stage, made.id), f"Frozen: {made.name}, {made.row_count:,} rows."]
+        return [self._set_choices(stage, made.id), f"Frozen: {plain(made.name)}, {made.row_count:,} rows."]
 
     def describe(self, stage: str, set_id: str | None, parent_id: str | None, *values: Any) -> tuple[str, str]:
         """Return what would be trained on, and whether this machine can."""
         try:
-            config = config_of(stage, values, parent_id, self._config(parent_id))
-        except InputError as error:
-            return "", f"**Not ready.** {error}"
+            config = self._asked(stage, parent_id, values)
+            frozen, media = self._load(set_id) if set_id else (None, {})
+            overview = describe(frozen, config, media) if frozen else "No curated set of this kind is frozen yet."
+            problem = row_problem(frozen, config, media) if frozen else None
+        except UserError as error:
+            return "", f"**Not ready.** {plain(str(error))}"
+        if problem:
+            return overview, f"**Not ready.** {plain(problem)}"
         readiness = check_machine(config.model, find_gpus())
-        lines = [f"- {line}" for line in (*readiness.obstacles, *readiness.notes, *self._busy())]
+        lines = [f"- {plain(line)}" for line in (*readiness.obstacles, *readiness.notes, *self._busy())]
         verdict = "**Ready.**" if readiness.ready else "**Not ready for this model.** The pipeline check can still be run: choose its preset."
-        return self._overview(set_id, config), "\n".join([verdict, "", *lines])
+        return overview, "\n".join([verdict, "", *lines])
 
     def start(self, nonce: str, name: str, stage: str, set_id: str | None, parent_id: str | None, *values: Any) -> list[Any]:
-        """Start the run that the form asks for; pressed twice on one form, it starts one run."""
+        """Start the run that the form asks for; pressed again on one form while that run goes on, it starts no other."""
         if not set_id:
             raise InputError('There is no curated set to train on. Press "Freeze what is accepted now" first.')
-        config = config_of(stage, values, parent_id, self._config(parent_id))
-        readiness = check_machine(config.model, find_gpus())
-        if not readiness.ready:
-            raise RefusedError(" ".join(readiness.obstacles))
+        config = self._asked(stage, parent_id, values)
+        frozen, media = self._load(set_id)
+        problems = [*check_machine(config.model, find_gpus()).obstacles, *filter(None, [row_problem(frozen, config, media)])]
+        if problems:
+            raise RefusedError(" ".join(problems))
         with self.context.open() as db:
             known = {run.id for run in known_runs(db, self.context.data)}
-            order = Order(name, config, get_set(db, set_id), nonce)
+            order = after_ended(self.context.data, Order(name, config, get_set(db, set_id), nonce))
             run = start_run(db, self.context.data, order)
-        once = "was started from this form already, and one form makes one run. Change a field to start another."
-        said = f"{run.name} is started." if run.id not in known else f"{run.name} {once}"
+        once = "was started from this form already and goes on. Change a field, or wait for its end, to start another."
+        said = f"{plain(run.name)} {'is started.' if run.id not in known else once}"
         return [gr.update(choices=_named(self._runs()), value=run.id), said]
 
     def watch(self, run_id: str | None, watched: Watched) -> list[Any]:
@@ -115,7 +123,7 @@ class TrainPage:
         """End the chosen run at once, without saving."""
         directory = self.context.data / self._run(run_id).directory
         cancel(directory)
-        return read_status(directory).reason
+        return plain(read_status(directory).reason)
 
     def _runs(self) -> list[Run]:
         with self.context.open() as db:
@@ -149,13 +157,19 @@ class TrainPage:
         fit = [run for run in runs if run.stage == "sft" and parent_problem(self.context.data, run.id) is None]
         return gr.update(choices=_named(fit), value=fit[0].id if fit else None)
 
-    def _overview(self, set_id: str | None, config: RunConfig) -> str:
-        if not set_id:
-            return "No curated set of this kind is frozen yet."
+    def _asked(self, stage: str, parent_id: str | None, values: Sequence[Any]) -> RunConfig:
+        if stage == "dpo" and not parent_id and not self._parent_choices(self._runs())["choices"]:
+            raise InputError(
+                "There is no finished SFT run to start from. Choose the stage SFT, start a run there, let it finish, then choose DPO again. "
+                "A pipeline check will do to try it out."
+            )
+        return config_of(stage, values, parent_id, self._config(parent_id))
+
+    def _load(self, set_id: str) -> tuple[FrozenSet, dict[str, Media | None]]:
         with self.context.open() as db:
             frozen = load_set(self.context.data / get_set(db, set_id).directory)
             media = {digest: get_media(db, digest) for digest in {row.clip.digest for row in frozen.rows}}
-        return describe(frozen, config, media)
+        return frozen, media
 
 
 def build(context: Context) -> None:
@@ -186,13 +200,20 @@ def build(context: Context) -> None:
     table = gr.Markdown(elem_id="train-runs")
     run = gr.Dropdown([], label="Run to watch", elem_id="train-run")
 
-    asked, settled = [stage, chosen_set, parent, *fields], [summary, readiness]
-    gr.on(None, guard(page.load), None, [chosen_set, parent, run]).then(guard(page.describe), asked, settled, show_progress="hidden")
-    stage.change(guard(page.change_stage), stage, [chosen_set, parent, preset, *fields])
-    gr.on([preset.change, parent.change], guard(page.fill), [stage, preset, parent], [origin, *fields])
-    changes = [chosen_set.change, *(field.change for field in fields)]
-    gr.on(changes, guard(page.describe), asked, settled, trigger_mode="always_last", show_progress="hidden")
-    freeze.click(guard(page.freeze), [stage, set_name], [chosen_set, said])
+    asked = [stage, chosen_set, parent, *fields]
+    # One at a time, in order: of two answers that overtook each other the older would stay on the screen.
+    describing: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "train-describe"}
+    said_of = {"fn": guard(page.describe), "inputs": asked, "outputs": [summary, readiness], **describing}
+    # `input` is the person's own act. Listening to `change` would answer, field by field, to what `fill` fills in, half of it still old.
+    acts = [
+        gr.on(None, guard(page.load), None, [chosen_set, parent, run]),
+        stage.input(guard(page.change_stage), stage, [chosen_set, parent, preset, origin, *fields], trigger_mode="always_last"),
+        gr.on([preset.input, parent.input], guard(page.fill), [stage, preset, parent], [origin, *fields], trigger_mode="always_last"),
+        freeze.click(guard(page.freeze), [stage, set_name], [chosen_set, said]),
+    ]
+    for act in acts:
+        act.then(**said_of)
+    gr.on([chosen_set.input, *(field.input for field in fields)], **said_of)
     start.click(guard(page.start), [nonce, run_name, *asked], [run, said])
     _build_watch(page, run, table, said)
 
@@ -256,12 +277,8 @@ def _buttons(ended: bool) -> list[Any]:
 def _table(runs: Sequence[tuple[Run, RunStatus]]) -> str:
     if not runs:
         return "No run has been started yet."
-    lines = [f"| {_cell(run.name)} | {run.stage} | {run.created_at[:16]} | {status.state} | {_cell(status.reason)} |" for run, status in runs]
+    lines = [f"| {plain_cell(run.name)} | {run.stage} | {run.created_at[:16]} | {status.state} | {plain_cell(status.reason)} |" for run, status in runs]
     return "\n".join(["| run | stage | made | status | why |", "|---|---|---|---|---|", *lines])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:200]
 
 
 def _frame(watched: Watched, name: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training.events import FILE_NAME, read_events, thin
+from training.markdown import plain
 from training.status import RunStatus, read_result
 
 SERIES = ("loss", "learning_rate", "grad_norm")
@@ -54,7 +55,7 @@ def series_of(watched: Watched, name: str, limit: int = 500) -> list[tuple[float
 
 def status_text(status: RunStatus, watched: Watched, directory: Path) -> str:
     """Return the status, its reason and the latest figures as Markdown."""
-    lines = [f"**{status.state}** · {status.reason}"]
+    lines = [f"**{status.state}** · {plain(status.reason)}"]
     result = read_result(directory) or {}
     if result.get("random_weights"):
         lines.append("**Random weights: this run proves the pipeline and learnt nothing of use.**")
@@ -63,7 +64,7 @@ def status_text(status: RunStatus, watched: Watched, directory: Path) -> str:
     if result.get("validation"):
         lines.append(_validation(result["validation"]))
     if "rows" in result:
-        lines.append(f"{result['rows']:,} rows, {result['tokens']:,} tokens, {result['seconds']:,.0f} s in all, on {result['device']}.")
+        lines.append(f"{result['rows']:,} rows, {result['tokens']:,} tokens, {result['seconds']:,.0f} s in all, on {plain(str(result['device']))}.")
     return "\n\n".join(lines)
 
 
@@ -77,9 +78,9 @@ def _figures(event: Mapping[str, Any], total_steps: int | None) -> str:
 def _validation(validation: Mapping[str, Any]) -> str:
     before, after = validation.get("before"), validation.get("after")
     if not before:
-        return f"No validation loss: {validation['reason']}"
+        return f"No validation loss: {plain(str(validation['reason']))}"
     text = f"Validation loss (n = {validation['rows']} held-out rows): {before['loss']:.4g} before"
     if not after:
-        return f"{text}. {validation['reason']}"
+        return f"{text}. {plain(str(validation['reason']))}"
     ranked = f", pairs ranked right {after['pairs_ranked_right']:.0%}" if "pairs_ranked_right" in after else ""
     return f"{text}, {after['loss']:.4g} after{ranked}."

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import html
 import inspect
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -141,7 +142,8 @@ def _shown() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise gr.Error(str(error), duration=None, print_exception=False) from error
+        # Gradio shows it as HTML, and it may name what somebody typed.
+        raise gr.Error(html.escape(str(error), quote=False), duration=None, print_exception=False) from error
 
 
 def _ask_for_request(wrapped: Any, fn: Callable[..., Any], hints: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def greet(name: str, request: gr.Request) -> str:
 
 
 def refuse(name: str) -> str:
-    raise InputError(f"The name {name} is not usable.")
+    raise InputError(f"The name {name} <b> is not usable.")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_nobody_sees_a_page_before_signing_in_and_is_led_to_the_door(client: Tes
 def test_a_handler_knows_who_asks_and_shows_a_user_error_as_it_is(client: TestClient) -> None:
     client.post("/login", data={"name": "ann"})
     assert "ann greets bo" in call(client, "greet")
-    assert json.loads(call(client, "refuse").split("data: ")[1])["error"] == "The name bo is not usable."
+    assert json.loads(call(client, "refuse").split("data: ")[1])["error"] == "The name bo &lt;b&gt; is not usable."
 
 
 def test_with_accounts_only_the_right_password_opens_and_an_annotator_has_the_desk_alone(client: TestClient, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The file through which a run speaks."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -24,6 +25,19 @@ def test_reading_from_an_offset_gives_each_event_once(tmp_path: Path) -> None:
     assert [event["step"] for event in second.events] == [2]
     assert read_events(path, second.offset).events == ()
     assert second.events[0]["phase"] == "loading", "every event says in which phase it fell"
+    log.close()
+
+
+def test_a_disk_that_takes_half_a_line_leaves_whole_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    log, write = EventLog(path), os.write
+    log.emit("phase", phase="loading")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:9]))
+        with pytest.raises(OSError, match="No space left"):
+            log.emit("step", step=1)
+    log.emit("step", step=2)
+    assert [event["kind"] for event in read_events(path).events] == ["phase", "step"]
     log.close()
 
 

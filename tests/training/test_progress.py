@@ -1,6 +1,9 @@
 """What a run says while it trains, what it refuses to go on with, and how it words its end."""
 
+import errno
 import math
+import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,12 +107,21 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError(), "failed", "Out of memory while at: training"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "failed", "Out of memory"),
         (ValueError("first line\nsecond line"), "failed", "ValueError while at: training. first line"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "failed", "the disk is full"),
+        (RuntimeError("SafetensorError: I/O error: No space left on device (os error 28)"), "failed", "the disk is full"),
         (ZeroDivisionError(), "failed", "It gives no reason."),
     ],
 )
-def test_the_end_of_a_run_is_worded_for_the_person_at_the_screen(error: BaseException | None, outcome: str, words: str) -> None:
-    found, reason = ending(error, "training")
+def test_the_end_of_a_run_is_worded_for_the_person_at_the_screen(error: BaseException | None, outcome: str, words: str, tmp_path: Path) -> None:
+    found, reason = ending(error, "training", tmp_path)
     assert found == outcome and words in reason and "\n" not in reason
+
+
+def test_an_error_on_a_disk_without_room_names_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError("PytorchStreamWriter failed writing file")
+    assert "the disk is full" not in ending(error, "training", tmp_path)[1], "the control"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    assert "the disk is full" in ending(error, "training", tmp_path)[1]
 
 
 def test_whatever_happens_the_run_leaves_a_result(tmp_path: Path) -> None:

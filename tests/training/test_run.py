@@ -142,7 +142,7 @@ def test_a_killed_child_is_crashed_and_a_cancelled_one_is_stopped(shared_studio:
     wait_for_a_step(cancelled)
     cancel(cancelled)
     status = read_status(cancelled)
-    assert (status.state, status.reason) == ("stopped", "Cancelled; what the last checkpoint holds is kept.")
+    assert (status.state, status.reason) == ("stopped", "Cancelled before the first checkpoint: nothing is saved.")
     assert read_result(cancelled), "the child was asked, and left its result before it went"
     assert not (cancelled / "adapter").exists()
 

@@ -100,6 +100,25 @@ def test_a_crash_says_how_the_process_ended(directory: Path, code: int, word: st
     assert status.state == "crashed" and word in status.reason
 
 
+def test_a_cancelled_run_says_what_it_has_left(directory: Path) -> None:
+    write_mark(directory / "process.json", ProcessMark(2**22 - 3, 1.0, utc_now()))
+    (directory / "stop").write_text("cancel")
+    checkpoint = directory / "checkpoints" / "checkpoint-10"
+    checkpoint.mkdir(parents=True)
+    assert read_status(directory).reason == "Cancelled before the first checkpoint: nothing is saved.", "a torn checkpoint is none"
+    (checkpoint / "trainer_state.json").write_text("{}")
+    assert "last checkpoint holds is kept" in read_status(directory).reason
+    (directory / "adapter").mkdir()
+    (directory / "adapter" / "adapter_config.json").write_text("{}")
+    assert "the adapter was saved" in read_status(directory).reason
+
+
+def test_a_run_that_could_not_even_write_its_result_names_the_full_disk(directory: Path) -> None:
+    write_mark(directory / "process.json", ProcessMark(2**22 - 3, 1.0, utc_now()))
+    (directory / "log.txt").write_text("OSError: [Errno 28] No space left on device\n")
+    assert "the disk is full" in read_status(directory).reason
+
+
 def test_reading_a_status_changes_nothing(directory: Path, child: "subprocess.Popen[bytes]") -> None:
     write_mark(directory / "process.json", mark_of(child))
     EventLog(directory / "events.jsonl").emit("phase", phase="training")

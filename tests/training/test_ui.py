@@ -98,11 +98,15 @@ def test_freezing_chooses_the_new_set(page: TrainPage) -> None:
 def test_one_form_starts_one_run_and_a_changed_form_another(page: TrainPage) -> None:
     runs, said = press_start(page)
     again, said_again = press_start(page)
-    assert said == "a run is started." and "one form makes one run" in said_again
+    assert said == "a run is started." and "was started from this form already" in said_again
     assert runs["value"] == again["value"] and len(again["choices"]) == 1
+    page.cancel(runs["value"])
+    after, said_after = press_start(page)
+    again, _ = press_start(page)
+    assert said_after == "a run is started." and after["value"] == again["value"] != runs["value"], "what has ended can be started anew, once"
     other, _ = press_start(page, seed=2)
-    assert other["value"] != runs["value"] and len(other["choices"]) == 2
-    for run_id in (runs["value"], other["value"]):
+    assert other["value"] not in (runs["value"], after["value"]) and len(other["choices"]) == 3
+    for run_id in (after["value"], other["value"]):
         page.cancel(run_id)
         assert read_status(page.context.data / "runs" / run_id).state == "stopped"
 
@@ -149,14 +153,54 @@ def test_the_page_shows_a_run_from_its_start_to_its_end_and_after_a_restart(page
         with pytest.raises(ConflictError):
             stopping(run_id)
 
-    sets, parents, preset, *fields = restarted.change_stage("dpo")
+    sets, parents, preset, origin, *fields = restarted.change_stage("dpo")
     assert parents["visible"] and parents["value"] == run_id
     locked = dict(zip((field.name for field in FIELDS), fields, strict=True))
     assert not locked["frames"]["interactive"] and locked["seed"]["interactive"] and locked["beta"]["visible"]
-    origin, *values = restarted.fill("dpo", preset["value"], run_id)
+    assert [origin, *(field["value"] for field in fields)] == restarted.fill("dpo", preset["value"], run_id), "the stage brings its values itself"
+    values = [field["value"] for field in fields]
     text, readiness = restarted.describe("dpo", sets["value"], run_id, *values)
     assert origin and "dpo set" in text and readiness.startswith("**Ready.**")
     assert restarted.fill("sft", preset["value"], None)[0] == gr.skip(), "a preset of the other stage fills in nothing"
+
+
+def test_dpo_without_an_sft_run_says_what_to_do(page: TrainPage) -> None:
+    sets, parents, _, _, *fields = page.change_stage("dpo")
+    values = [field["value"] for field in fields]
+    _, readiness = page.describe("dpo", sets["value"], parents["value"], *values)
+    assert readiness.startswith("**Not ready.** There is no finished SFT run to start from") and "Choose the stage SFT" in readiness
+    with pytest.raises(InputError, match="no finished SFT run"):
+        page.start("n", "", "dpo", sets["value"], None, *values)
+
+
+def test_only_what_a_person_does_is_listened_to(page: TrainPage) -> None:
+    with gr.Blocks() as blocks:
+        build(page.context)
+    heard = {(blocks.blocks[number].elem_id, event) for fn in blocks.fns.values() for number, event in fn.targets if number in blocks.blocks}
+    assert {element for element, event in heard if event == "change"} == {"train-run"}, "what a function fills in sets off no second one"
+    assert {("train-stage", "input"), ("train-preset", "input"), ("train-parent", "input"), ("train-set", "input"), ("train-seed", "input")} <= heard
+
+
+def test_names_are_shown_as_they_are_and_load_nothing(page: TrainPage) -> None:
+    name = "![i](http://e/x.png)<img src=x>|*b*"
+    choices, said = page.freeze("sft", name)
+    summary, _ = page.describe("sft", choices["value"], None, *values_of(SFT))
+    fields = values_of(SFT)
+    runs, started = page.start("n", name, "sft", choices["value"], None, *fields)
+    table = page.watch(runs["value"], Watched())[0]
+    page.cancel(runs["value"])
+    for text in (said, summary, started, table):
+        assert "![" not in text and "<img" not in text and "http:" not in text and "*b*" not in text, text
+
+
+def test_a_clip_that_fills_a_row_alone_is_told_before_the_start(page: TrainPage) -> None:
+    sets = page.load()[0]["value"]
+    _, ready = page.describe("sft", sets, None, *values_of(PRESETS[0].config(max_tokens=13)))
+    assert ready.startswith("**Ready.**"), "the control: one token more than the video has"
+    _, readiness = page.describe("sft", sets, None, *values_of(PRESETS[0].config(max_tokens=12)))
+    assert readiness.startswith("**Not ready.**") and "takes 12 visual tokens, and a row may have 12 tokens" in readiness
+    with pytest.raises(RefusedError, match="12 visual tokens"):
+        press_start(page, max_tokens=12)
 
 
 def test_a_plot_without_points_is_of_numbers(page: TrainPage) -> None:
