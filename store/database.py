@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlite_utils
 
 from store.errors import NotFoundError, StorageError
-from store.schema import migrate
+from store.schema import is_current, migrate
 
 FILE_NAME = "eyewitness.db"
 # A writer waits this long for another one before it gives up, in milliseconds.
@@ -19,7 +19,7 @@ BUSY_MS = 10_000
 
 @contextmanager
 def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
-    """Yield a fresh connection to the database of `data`, made and migrated when needed; 0.2 ms.
+    """Yield a fresh connection to the database of `data`, made and migrated when needed; 0.5 ms.
 
     Raises StorageError when the directory or the disk refuses.
     """
@@ -28,7 +28,9 @@ def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(_connect(data / FILE_NAME)) as conn:
             db = sqlite_utils.Database(conn)
-            migrate(db)
+            if not is_current(db):
+                with transaction(db):
+                    migrate(db)
             yield db
 
 

@@ -14,24 +14,20 @@ from store.errors import StorageError
 MIGRATIONS = Migrations("eyewitness")
 
 
+def is_current(db: sqlite_utils.Database) -> bool:
+    """Return whether the schema is this version's; one query of a table of ours."""
+    return _applied(db) == _known()
+
+
 def migrate(db: sqlite_utils.Database) -> None:
-    """Bring the schema up to date in one immediate transaction; one query when it is.
+    """Bring the schema up to date. Call inside a transaction: two apps may want to at once.
 
     Raises StorageError when a newer Eyewitness made the database.
     """
-    # The comparison reads our own table, so that a connection that finds all done pays one query, not a transaction.
-    if _applied(db) == (known := _known()):
-        return
-    db.conn.execute("BEGIN IMMEDIATE")
-    try:
-        MIGRATIONS.apply(db)
-        if newer := _applied(db) - known:
-            names = ", ".join(sorted(newer))
-            raise StorageError(f"A newer Eyewitness made this database (it has {names}). Install that version, or use another --data directory.")
-    except BaseException:
-        db.conn.execute("ROLLBACK")
-        raise
-    db.conn.execute("COMMIT")
+    MIGRATIONS.apply(db)
+    if newer := _applied(db) - _known():
+        names = ", ".join(sorted(newer))
+        raise StorageError(f"A newer Eyewitness made this database (it has {names}). Install that version, or use another --data directory.")
 
 
 def _applied(db: sqlite_utils.Database) -> set[str]:
