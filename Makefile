@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 ARGS ?=
 
-.PHONY: app test check benchmarks screenshots clean
+.PHONY: app test benchmarks screenshots clean
 app: $(VENV)/ready
 	$(VENV)/bin/python app.py $(ARGS)
 

@@ -111,10 +111,9 @@ def _each(data: Path, paths: Mapping[str, Path], progress: Progress) -> Iterator
             for place, job in enumerate(as_completed(jobs)):
                 yield jobs[job], job.result()
                 progress((place + 1) / len(jobs), f"Video {place + 1} of {len(jobs)}: {jobs[job]}")
-        except BaseException:
-            # A full disk, or Ctrl+C: the rest need not be tried.
+        finally:
+            # After a full disk or Ctrl+C the rest need not be tried; otherwise nothing is left to cancel.
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _ambiguous(index: VideoIndex, name: str, files: Sequence[Path]) -> Notice:

@@ -43,12 +43,11 @@ def transaction(db: sqlite_utils.Database) -> Iterator[None]:
     db.conn.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
-        # A full disk rolls back by itself; a second ROLLBACK would hide the reason.
+        db.conn.execute("COMMIT")
+    finally:
+        # Still open only when something failed, the COMMIT included; a full disk has rolled back by itself.
         if db.conn.in_transaction:
             db.conn.execute("ROLLBACK")
-        raise
-    db.conn.execute("COMMIT")
 
 
 def backup(data: Path, target: Path) -> int:

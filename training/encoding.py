@@ -12,7 +12,6 @@ from training.rows import ClipSpan, Row
 
 ASSISTANT = "<|im_start|>assistant\n"
 TURN_END = "<|im_end|>"
-VIDEO = "<|video_pad|>"
 
 
 @dataclass(frozen=True)
