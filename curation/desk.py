@@ -4,19 +4,26 @@ An item never says who wrote its text, what it was edited from, or what others s
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlite_utils
 
-from curation.work import WorkState, work_from_json
-from store.annotations import finished_annotations, verdict_counts
+from curation.claims import ClaimSpan, sentence_claims
+from curation.work import NOT_BEGUN, WorkState, work_from_json
+from curation.work_flags import FlagState
+from store.annotations import annotation_of, finished_annotations, verdict_counts
+from store.batches import get_batch
 from store.candidates import get_candidate
 from store.clips import evidence_of, frame_times, get_clip, get_media, get_qa_pair, qa_pairs_of, subtitles_of
 from store.errors import NotFoundError
 from store.oplog import last_operation
-from store.queue import assignment_of, claim_next, peek_next, progress_of
-from store.records import Candidate, Clip, Media, QAPair
+from store.queue import claim_next, entry_of, find_assignment, progress_of, renew_lease
+from store.records import Annotation, Assignment, Candidate, Clip, Media, QAPair, QueueEntry
+from store.replay import STATE_KINDS, WORK_KINDS, annotation_key
+from store.rows import digest_id
+from store.signals import suggestions_of
 
 EVERY = -1  # as a limit of SQLite: none
 CLOCK_GRAIN_S = 1e-4  # finer than any frame; what rounding may do to a time
@@ -43,13 +50,24 @@ class DeskSpan:
 
 
 @dataclass(frozen=True)
-class DeskItem:
-    """One candidate as its annotator sees it. `start_s` and `end_s` are on the file's clock, all other times on the clip's."""
+class DeskAnswer:
+    """An answer of the annotator's own: one of the options by its number, or words."""
 
-    candidate_id: str
+    answer: str | None
+    answer_index: int | None
+
+
+@dataclass(frozen=True)
+class DeskItem:
+    """One candidate as its annotator sees it. `start_s` and `end_s` are on the file's clock, all other times on the clip's.
+
+    While it asks first, text, answer, evidence and claims are withheld.
+    """
+
+    assignment_id: str
     kind: str
-    text: str
-    text_sha256: str
+    text: str | None
+    text_sha256: str | None
     media_digest: str | None  # None: the file went missing after the item was given out
     start_s: float
     end_s: float | None  # None: to the end of the file
@@ -57,18 +75,21 @@ class DeskItem:
     questions: tuple[DeskQuestion, ...]  # the one that a rationale is about; all of the clip's for a narrative
     subtitles: tuple[DeskSpan, ...]
     evidence: tuple[DeskSpan, ...]
+    claims: tuple[ClaimSpan, ...]
+    asks_first: bool  # the question is to be answered before the text is shown
+    blind_answer: DeskAnswer | None  # what the annotator answered then
     work: WorkState | None  # the annotator's own, as last saved
     sequence: int  # of the operation behind `work`; 0 when there is none
     state: str  # "leased", "final", "skipped" or "released"
     done: int  # items that the annotator finished
-    total: int  # of these, finished or open
+    open: int  # items that are still open to the annotator, counted to 501
 
 
 @dataclass(frozen=True)
 class FinishedItem:
     """A line in the list of what the annotator finished."""
 
-    candidate_id: str
+    assignment_id: str
     kind: str
     beginning: str
     verdict: str | None
@@ -77,12 +98,16 @@ class FinishedItem:
 
 @dataclass(frozen=True)
 class Subject:
-    """A candidate that was given to an annotator, with its clip and how far it got."""
+    """A candidate that was given to an annotator, with its clip and what was said so far."""
 
+    assignment: Assignment
+    entry: QueueEntry
     candidate: Candidate
+    question: QAPair | None
     clip: Clip
     media: Media | None
-    state: str
+    annotation: Annotation | None
+    asks_first: bool
 
     @property
     def length_s(self) -> float | None:
@@ -90,61 +115,77 @@ class Subject:
         end_s = _end_s(self.clip, self.media)
         return None if end_s is None else end_s - self.clip.start_s
 
+    @property
+    def text_sha256(self) -> str:
+        """The digest of the text, by which page and server know that they speak of the same words."""
+        return hashlib.sha256(self.candidate.text.encode("utf-8")).hexdigest()
 
-def next_item(db: sqlite_utils.Database, annotator: str, besides: str | None = None) -> DeskItem | None:
-    """Lease and return the annotator's open item or the next one that waits; None when nothing waits."""
+    @property
+    def annotation_id(self) -> str:
+        """The id of the annotator's annotation, whether or not it is there yet."""
+        return annotation_key(self.candidate.id, self.assignment.annotator, self.assignment.round)
+
+
+def next_item(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = ()) -> DeskItem | None:
+    """Lease and return the annotator's open item or the next one that waits; None when nothing waits. `besides` are assignments not wanted."""
     lease = claim_next(db, annotator, besides)
-    return item_for(db, annotator, lease.candidate_id) if lease else None
+    return item_for(db, annotator, lease.id) if lease else None
 
 
-def upcoming_media(db: sqlite_utils.Database, annotator: str, candidate_id: str) -> str | None:
-    """Return the digest of the file that will probably be shown after this candidate, so that a browser can load ahead."""
-    coming = peek_next(db, annotator, besides=candidate_id)
-    candidate = get_candidate(db, coming) if coming else None
-    clip = get_clip(db, candidate.clip_id) if candidate else None
-    return _shown_digest(_media_of(db, clip)) if clip else None
+def hold_items(db: sqlite_utils.Database, annotator: str, assignment_ids: Collection[str]) -> list[str]:
+    """Renew the annotator's leases on these items; return those that are held. Call inside a transaction."""
+    return [one for one in assignment_ids if (held := find_assignment(db, one)) and held.annotator == annotator and renew_lease(db, one)]
 
 
-def item_for(db: sqlite_utils.Database, annotator: str, candidate_id: str) -> DeskItem:
-    """Return the candidate as this annotator may see it. Raises NotFoundError when it was not given to the annotator."""
-    subject = subject_of(db, annotator, candidate_id)
-    candidate, clip = subject.candidate, subject.clip
-    last, (done, total) = last_operation(db, candidate_id, annotator), progress_of(db, annotator)
-    pair = get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
+def item_for(db: sqlite_utils.Database, annotator: str, assignment_id: str) -> DeskItem:
+    """Return the item as this annotator may see it. Raises NotFoundError when it was not given to the annotator."""
+    subject = subject_of(db, annotator, assignment_id)
+    candidate, clip, shown = subject.candidate, subject.clip, not subject.asks_first
+    work, sequence = _work(db, subject)
+    done, still_open = progress_of(db, annotator)
+    pair = subject.question
     return DeskItem(
-        candidate_id=candidate_id,
+        assignment_id=assignment_id,
         kind=candidate.kind,
-        text=candidate.text,
-        text_sha256=hashlib.sha256(candidate.text.encode("utf-8")).hexdigest(),
+        text=candidate.text if shown else None,
+        text_sha256=subject.text_sha256 if shown else None,
         media_digest=_shown_digest(subject.media),
         start_s=clip.start_s,
         end_s=_end_s(clip, subject.media),
         frames=_frames(db, clip, subject.media),
-        questions=tuple(_question(one) for one in ([pair] if pair else qa_pairs_of(db, clip.id))),
+        questions=tuple(_question(one, shown) for one in ([pair] if pair else qa_pairs_of(db, clip.id))),
         subtitles=tuple(DeskSpan(line.start_s, line.end_s, line.text) for line in subtitles_of(db, clip.id)),
-        evidence=tuple(DeskSpan(span.start_s, span.end_s, "") for span in (evidence_of(db, pair.id) if pair else [])),
-        work=work_from_json(last.payload) if last else None,
-        sequence=last.sequence if last else 0,
-        state=subject.state,
+        evidence=tuple(DeskSpan(span.start_s, span.end_s, "") for span in (evidence_of(db, pair.id) if pair and shown else [])),
+        claims=sentence_claims(candidate.text) if shown else (),
+        asks_first=subject.asks_first,
+        blind_answer=_blind_answer(subject.annotation),
+        work=work,
+        sequence=sequence,
+        state=subject.assignment.state,
         done=done,
-        total=total,
+        open=still_open,
     )
 
 
-def subject_of(db: sqlite_utils.Database, annotator: str, candidate_id: str) -> Subject:
+def subject_of(db: sqlite_utils.Database, annotator: str, assignment_id: str) -> Subject:
     """Return what the annotator works on. Raises NotFoundError when it was not given to the annotator, or is not there at all."""
-    held = assignment_of(db, candidate_id, annotator)
-    candidate = get_candidate(db, candidate_id) if held else None
+    held = find_assignment(db, assignment_id)
+    mine = held if held and held.annotator == annotator else None
+    entry = entry_of(db, mine.candidate_id) if mine else None
+    candidate = get_candidate(db, mine.candidate_id) if mine else None
     clip = get_clip(db, candidate.clip_id) if candidate else None
-    if held is None or candidate is None or clip is None:
+    if mine is None or entry is None or candidate is None or clip is None:
         raise NotFoundError("This item was not given to you. Take the next one from the queue.")
-    return Subject(candidate, clip, _media_of(db, clip), held.state)
+    annotation = annotation_of(db, candidate.id, annotator, mine.round)
+    asks = get_batch(db, entry.batch_id).blind_first and candidate.kind == "rationale" and mine.state != "final" and _blind_answer(annotation) is None
+    question = get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
+    return Subject(mine, entry, candidate, question, clip, _media_of(db, clip), annotation, asks)
 
 
 def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedItem]:
     """Return all items that the annotator finished, the newest first; one look-up an item."""
     found = [(annotation, get_candidate(db, annotation.candidate_id)) for annotation in finished_annotations(db, annotator, EVERY)]
-    return [FinishedItem(one.candidate_id, text.kind, text.text[:RECENT_WORDS], one.verdict, one.updated_at) for one, text in found if text]
+    return [_finished(one, text) for one, text in found if text]
 
 
 def tally(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:
@@ -152,8 +193,42 @@ def tally(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:
     return verdict_counts(db, annotator)
 
 
-def _question(pair: QAPair) -> DeskQuestion:
-    return DeskQuestion(pair.question, pair.options, pair.answer, pair.answer_index)
+def _finished(annotation: Annotation, text: Candidate) -> FinishedItem:
+    assignment_id = digest_id("assignment", annotation.candidate_id, annotation.annotator, annotation.round)
+    return FinishedItem(assignment_id, text.kind, text.text[:RECENT_WORDS], annotation.verdict, annotation.updated_at)
+
+
+def _work(db: sqlite_utils.Database, subject: Subject) -> tuple[WorkState | None, int]:
+    """Return the annotator's work as last stated, and the number of the newest operation; suggested flags are where it begins."""
+    lease = subject.assignment
+    last = last_operation(db, lease.candidate_id, lease.annotator, lease.round, WORK_KINDS)
+    stated = last_operation(db, lease.candidate_id, lease.annotator, lease.round, STATE_KINDS)
+    sequence = last.sequence if last else 0
+    if stated is None:
+        return (None if subject.asks_first else _suggested(db, subject)), sequence
+    work = work_from_json(stated.payload)
+    if stated.kind == "skip" and lease.state != "skipped":
+        work = replace(work, verdict=None, skip_reason=None)
+    return work, sequence
+
+
+def _suggested(db: sqlite_utils.Database, subject: Subject) -> WorkState | None:
+    """Return work that holds the flags which came with the text, or None: there are none, or the item is one from scratch."""
+    found = [] if subject.entry.scratch else suggestions_of(db, subject.candidate.id)
+    flags = [
+        FlagState(digest_id(subject.assignment.id, s.id), s.kind, s.text_start, s.text_end, s.quote, s.start_s, s.end_s, s.severity, s.comment) for s in found
+    ]
+    return replace(NOT_BEGUN, flags=tuple(flags)) if flags else None
+
+
+def _blind_answer(annotation: Annotation | None) -> DeskAnswer | None:
+    if annotation is None or (annotation.blind_answer is None and annotation.blind_answer_index is None):
+        return None
+    return DeskAnswer(annotation.blind_answer, annotation.blind_answer_index)
+
+
+def _question(pair: QAPair, shown: bool) -> DeskQuestion:
+    return DeskQuestion(pair.question, pair.options, pair.answer if shown else None, pair.answer_index if shown else None)
 
 
 def _media_of(db: sqlite_utils.Database, clip: Clip) -> Media | None:

@@ -1,22 +1,25 @@
-"""What each operation of an annotator means: kept in the log and in the tables at once, and replayed from the log alone."""
+"""What each operation of an annotator means: kept in the log and in the tables at once."""
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass, replace
 
 import sqlite_utils
 
 from curation.desk import Subject, subject_of
-from curation.work import ID_PATTERN, WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
-from store.annotations import annotation_of, foreign_flags, put_annotation
+from curation.work import WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
+from curation.work_fields import read_number, read_text, read_whole
+from curation.work_flags import ID_PATTERN, read_fields
+from store.annotations import foreign_flags, put_work, work_of
 from store.candidates import add_candidate, candidate_of, generator_of
 from store.database import transaction
 from store.errors import ConflictError, InputError
-from store.oplog import append_operation, find_operation, last_operation
-from store.queue import assignment_of, renew_lease, set_assignment_state
-from store.records import Annotation, Candidate, Flag, Operation
-from store.rows import digest_id
+from store.oplog import NewOperation, append_operation, find_operation, last_operation
+from store.queue import renew_lease, set_assignment_state
+from store.records import Candidate, Operation
+from store.replay import STATE_KINDS, WORK_KINDS, annotation_id, outcome
 
-KINDS = ("draft", "submit", "skip")
+# What each kind leaves of the lease; a draft and an answer renew it.
+STATE_AFTER = {"submit": "final", "skip": "skipped", "release": "released"}
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,10 @@ class DeskOperation:
 
     id: str
     kind: str
-    candidate_id: str
+    assignment_id: str
     base_sequence: int
     client_at: str | None
+    text_sha256: str | None
     work: object
 
 
@@ -37,6 +41,15 @@ class Saved:
 
     sequence: int
     saved_at: str
+
+
+@dataclass(frozen=True)
+class BlindAnswer:
+    """What an annotator answers before the given answer is shown."""
+
+    answer: str | None
+    answer_index: int | None
+    seconds_spent: float
 
 
 class StaleWorkError(ConflictError):
@@ -49,18 +62,19 @@ class StaleWorkError(ConflictError):
 
 def read_operation(raw: object) -> DeskOperation:
     """Return the operation that JSON data describes, its work not yet read. Raises InputError when it is not one."""
-    wanted = {"id", "kind", "candidate_id", "base_sequence", "client_at", "state"}
+    wanted = {"id", "kind", "assignment_id", "base_sequence", "client_at", "text_sha256", "state"}
     if not isinstance(raw, dict) or set(raw) != wanted:
         raise InputError(f"An operation has exactly these fields: {', '.join(sorted(wanted))}. Reload the page: it may be older than the server.")
     if not isinstance(raw["id"], str) or not ID_PATTERN.fullmatch(raw["id"]):
         raise InputError("An operation's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
-    if raw["kind"] not in KINDS:
-        raise InputError(f"The operation {ascii(raw['kind'])[:40]} is not known. Use one of: {', '.join(KINDS)}.")
-    if not isinstance(raw["candidate_id"], str) or not isinstance(raw["client_at"], str | None):
-        raise InputError("An operation names its candidate, and its moment or null. Reload the page.")
+    if raw["kind"] not in WORK_KINDS:
+        raise InputError(f"The operation {ascii(raw['kind'])[:40]} is not known. Use one of: {', '.join(WORK_KINDS)}.")
+    if not isinstance(raw["assignment_id"], str) or not isinstance(raw["client_at"], str | None) or not isinstance(raw["text_sha256"], str | None):
+        raise InputError("An operation names its item, and its moment and the digest of the text or null. Reload the page.")
     if isinstance(raw["base_sequence"], bool) or not isinstance(raw["base_sequence"], int) or raw["base_sequence"] < 0:
         raise InputError("base_sequence has to be the number that the last answer gave, or 0. Reload the page.")
-    return DeskOperation(raw["id"], raw["kind"], raw["candidate_id"], raw["base_sequence"], (raw["client_at"] or "")[:40] or None, raw["state"])
+    moment = (raw["client_at"] or "")[:40] or None
+    return DeskOperation(raw["id"], raw["kind"], raw["assignment_id"], raw["base_sequence"], moment, raw["text_sha256"], raw["state"])
 
 
 def record(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> Saved:
@@ -71,71 +85,61 @@ def record(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) 
     immediate transaction.
     """
     with transaction(db):
+        subject = subject_of(db, annotator, operation.assignment_id)
         kept = find_operation(db, operation.id)
         if kept is None:
-            kept = _append(db, annotator, operation)
-        elif (kept.annotator, kept.candidate_id, kept.kind) != (annotator, operation.candidate_id, operation.kind):
+            kept = _append(db, subject, operation)
+        elif (kept.annotator, kept.candidate_id, kept.round, kept.kind) != (annotator, subject.candidate.id, subject.assignment.round, operation.kind):
             raise ConflictError("Another operation has this id already. Reload the page; what you typed is kept in this browser.")
     return Saved(kept.sequence, kept.server_at)
 
 
-def replay(operations: Iterable[Operation]) -> dict[str, tuple[Annotation, tuple[Flag, ...]]]:
-    """Return the annotations and flags that the log amounts to, by annotation id: what the tables hold. Pure."""
-    found: dict[str, tuple[Annotation, tuple[Flag, ...]]] = {}
-    for operation in operations:
-        before = found.get(_annotation_id(operation))
-        if after := outcome(before[0] if before else None, operation):
-            found[after[0].id] = after
-    return found
-
-
-def outcome(before: Annotation | None, operation: Operation) -> tuple[Annotation, tuple[Flag, ...]] | None:
-    """Return the annotation and flags that the operation leaves, or None when it leaves them as they are. Pure.
-
-    What was submitted stands until it is submitted again: a draft after it is in the log only.
-    """
-    if operation.kind == "draft" and before is not None and before.state == "final":
-        return None
-    work = work_from_json(operation.payload)
-    annotation = Annotation(
-        id=_annotation_id(operation),
-        candidate_id=operation.candidate_id,
-        annotator=operation.annotator,
-        state="final" if operation.kind == "submit" else "draft",
-        verdict="skip" if operation.kind == "skip" else work.verdict,
-        no_error=work.no_error,
-        factual_consistency=work.factual_consistency,
-        logical_coherence=work.logical_coherence,
-        note=work.note,
-        edited_text=work.edited_text,
-        seconds_spent=work.seconds_spent,
-        watched_share=work.watched_share,
-        operation_sequence=operation.sequence,
-        updated_at=operation.server_at,
-    )
-    return annotation, tuple(
-        Flag(flag.id, annotation.id, flag.kind, flag.text_start, flag.text_end, flag.quote, flag.start_s, flag.end_s, flag.severity, flag.comment)
-        for flag in work.flags
-    )
-
-
-def _append(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> Operation:
-    subject = subject_of(db, annotator, operation.candidate_id)
-    work = _read(db, annotator, operation, subject)
-    _refuse_stale(db, annotator, operation)
-    _hold(db, annotator, operation)
-    append_operation(db, operation.id, annotator, operation.candidate_id, operation.kind, work_to_json(work), operation.client_at)
-    kept = last_operation(db, operation.candidate_id, annotator)
-    assert kept is not None, "it was appended just now, in this transaction"
+def _append(db: sqlite_utils.Database, subject: Subject, operation: DeskOperation) -> Operation:
+    payload = _payload(db, subject, operation)
+    _refuse_stale(db, subject, operation)
+    _hold(db, subject, operation)
+    lease = subject.assignment
+    made = NewOperation(operation.id, lease.annotator, lease.candidate_id, operation.kind, payload, lease.round, operation.client_at)
+    kept = append_operation(db, made)
     _set_tables(db, subject.candidate, kept)
+    if operation.kind in STATE_AFTER:
+        set_assignment_state(db, lease.id, STATE_AFTER[operation.kind])
     return kept
 
 
-def _read(db: sqlite_utils.Database, annotator: str, operation: DeskOperation, subject: Subject) -> WorkState:
-    """Return the operation's work. Nothing in it may stand in the way of a skip: what is not sound is left out of that."""
+def _payload(db: sqlite_utils.Database, subject: Subject, operation: DeskOperation) -> str:
+    """Return what the log keeps of the operation: the work in full, the answer given blind, or nothing. Raises InputError."""
+    if operation.kind not in ("answer", *STATE_KINDS):
+        return "{}"
+    if operation.kind == "answer":
+        answer = _read_answer(operation.work, subject)
+        return json.dumps({"answer": answer.answer, "answer_index": answer.answer_index, "seconds_spent": answer.seconds_spent}, ensure_ascii=False)
+    if operation.kind != "skip" and subject.asks_first:
+        raise InputError("Answer the question first: the text is shown after that.")
+    if operation.text_sha256 != (None if subject.asks_first else subject.text_sha256):
+        raise ConflictError("The words on your page are not those of this item. Reload the page; what you typed is kept in this browser.")
+    return work_to_json(_read(db, subject, operation))
+
+
+def _read_answer(raw: object, subject: Subject) -> BlindAnswer:
+    given = read_fields(raw, BlindAnswer, "The answer")
+    options = subject.question.options if subject.question else ()
+    answer = None if given["answer"] is None else read_text(given["answer"], "answer").strip() or None
+    index = None if given["answer_index"] is None else read_whole(given["answer_index"], "number of the answer", 0, len(options) - 1)
+    if not subject.asks_first:
+        raise InputError("This item does not ask for an answer, or has it already. Reload the page.")
+    if (answer is None) == (index is None):
+        raise InputError("Choose one of the options, or type an answer.")
+    return BlindAnswer(answer, index, read_number(given["seconds_spent"], "time spent in seconds", 1e7))
+
+
+def _read(db: sqlite_utils.Database, subject: Subject, operation: DeskOperation) -> WorkState:
+    """Return the operation's work. Nothing in it may stand in the way of a skip but a missing reason: what is not sound is left out of that."""
     if operation.kind == "skip":
         work = read_sound_work(operation.work, subject.candidate.text, subject.length_s)
-        foreign = foreign_flags(db, digest_id("annotation", operation.candidate_id, annotator), [flag.id for flag in work.flags])
+        if not (work.skip_reason or "").strip():
+            raise InputError("Say why you skip the item: choose one of the reasons, or type one.")
+        foreign = foreign_flags(db, subject.annotation_id, [flag.id for flag in work.flags])
         return replace(work, flags=tuple(flag for flag in work.flags if flag.id not in foreign))
     work = read_work(operation.work, subject.candidate.text, subject.length_s)
     if operation.kind == "submit":
@@ -143,47 +147,47 @@ def _read(db: sqlite_utils.Database, annotator: str, operation: DeskOperation, s
     return work
 
 
-def _refuse_stale(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> None:
-    last = last_operation(db, operation.candidate_id, annotator)
+def _refuse_stale(db: sqlite_utils.Database, subject: Subject, operation: DeskOperation) -> None:
+    lease = subject.assignment
+    last = last_operation(db, lease.candidate_id, lease.annotator, lease.round, WORK_KINDS)
     if operation.base_sequence == (last.sequence if last else 0):
         return
+    stated = last_operation(db, lease.candidate_id, lease.annotator, lease.round, STATE_KINDS)
     raise StaleWorkError(
         "You changed this item in another window meanwhile. Keep what is here, or take what is there.",
-        work_from_json(last.payload) if last else None,
+        work_from_json(stated.payload) if stated else None,
         last.sequence if last else 0,
     )
 
 
-def _hold(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> None:
-    """Renew the lease; an item that was skipped is taken up again."""
-    held = assignment_of(db, operation.candidate_id, annotator)
-    if held and held.state == "final" and operation.kind == "skip":
-        raise InputError("This item is submitted already and cannot be skipped. Submit it again with another verdict instead.")
-    if held and held.state == "skipped":
-        set_assignment_state(db, operation.candidate_id, annotator, "released")
-    if not renew_lease(db, operation.candidate_id, annotator):
+def _hold(db: sqlite_utils.Database, subject: Subject, operation: DeskOperation) -> None:
+    """Renew the lease; an item that was skipped, or is reopened, is taken up again."""
+    lease = subject.assignment
+    if lease.state == "final" and operation.kind in ("skip", "release"):
+        raise InputError("This item is submitted already and cannot be skipped or given back. Submit it again with another verdict instead.")
+    if operation.kind == "reopen" and lease.state not in ("final", "skipped"):
+        raise InputError("This item is open already. Reload the page.")
+    if lease.state == "skipped":
+        set_assignment_state(db, lease.id, "released")
+    if lease.state == "final" and operation.kind == "reopen":
+        set_assignment_state(db, lease.id, "leased")
+    if not renew_lease(db, lease.id):
         raise ConflictError("Your hold on this item ran out, and others have finished it meanwhile. Your work on it stays in this browser; take the next item.")
 
 
 def _set_tables(db: sqlite_utils.Database, candidate: Candidate, operation: Operation) -> None:
-    """Make annotation, flags, assignment and an edited text what the operation says. Raises ConflictError for a flag id that is taken."""
-    after = outcome(annotation_of(db, candidate.id, operation.annotator), operation)
+    """Make annotation, flags, ticks and an edited text what the operation says. Raises ConflictError for a flag id that is taken."""
+    after = outcome(work_of(db, candidate.id, operation.annotator, operation.round), operation)
     if after is None:
         return
-    annotation, flags = after
-    if foreign_flags(db, annotation.id, [flag.id for flag in flags]):
+    if foreign_flags(db, annotation_id(operation), [flag.id for flag in after.flags]):
         raise ConflictError("A flag's id belongs to another item. Reload the page and set the flag again.")
-    put_annotation(db, annotation, flags)
-    if operation.kind != "draft":
-        set_assignment_state(db, candidate.id, operation.annotator, "final" if operation.kind == "submit" else "skipped")
-    if operation.kind == "submit" and annotation.edited_text is not None and annotation.edited_text != candidate.text:
-        _keep_edit(db, candidate, operation.annotator, annotation.edited_text)
+    put_work(db, after)
+    edited = after.annotation.edited_text
+    if operation.kind == "submit" and operation.round == 1 and edited is not None and edited != candidate.text:
+        _keep_edit(db, candidate, operation.annotator, edited)
 
 
 def _keep_edit(db: sqlite_utils.Database, original: Candidate, annotator: str, text: str) -> None:
     writer = generator_of("person", annotator)
     add_candidate(db, candidate_of(original.kind, original.clip_id, original.qa_id, writer, text, parent_id=original.id), writer)
-
-
-def _annotation_id(operation: Operation) -> str:
-    return digest_id("annotation", operation.candidate_id, operation.annotator)

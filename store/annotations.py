@@ -1,25 +1,38 @@
-"""Annotations and their flags. Functions take `db` first."""
+"""Annotations with their flags and claim ticks. Functions take `db` first.
+
+An annotation of round 2 is a hidden repeat: it says how far a person agrees with themselves, and counts nowhere else.
+"""
 
 import json
 from collections.abc import Sequence
 
 import sqlite_utils
 
-from store.records import Annotation, Flag
+from store.records import Annotation, ClaimTick, Flag
+from store.replay import Work
 from store.rows import as_record, as_row
 
 
-def put_annotation(db: sqlite_utils.Database, annotation: Annotation, flags: Sequence[Flag]) -> None:
-    """Set an annotation and exactly these flags. Call inside a transaction, after the operation behind it was appended."""
-    db.table("annotation").upsert(as_row(annotation), pk="id")
-    db.execute("DELETE FROM flag WHERE annotation_id = ?", [annotation.id])
-    for flag in flags:
+def put_work(db: sqlite_utils.Database, work: Work) -> None:
+    """Set an annotation, exactly these flags and exactly these ticks. Call inside a transaction, after the operation behind it was appended."""
+    db.table("annotation").upsert(as_row(work.annotation), pk="id")
+    db.execute("DELETE FROM flag WHERE annotation_id = ?", [work.annotation.id])
+    db.execute("DELETE FROM claim_tick WHERE annotation_id = ?", [work.annotation.id])
+    for flag in work.flags:
         db.table("flag").insert(as_row(flag))
+    for tick in work.ticks:
+        db.table("claim_tick").insert(as_row(tick))
 
 
-def annotation_of(db: sqlite_utils.Database, candidate_id: str, annotator: str) -> Annotation | None:
+def work_of(db: sqlite_utils.Database, candidate_id: str, annotator: str, round_: int = 1) -> Work | None:
+    """Return the annotator's work on the candidate as the tables hold it, or None."""
+    annotation = annotation_of(db, candidate_id, annotator, round_)
+    return Work(annotation, tuple(flags_of(db, annotation.id)), tuple(ticks_of(db, annotation.id))) if annotation else None
+
+
+def annotation_of(db: sqlite_utils.Database, candidate_id: str, annotator: str, round_: int = 1) -> Annotation | None:
     """Return the annotator's annotation of the candidate, draft or final, or None."""
-    rows = list(db.query("SELECT * FROM annotation WHERE candidate_id = ? AND annotator = ?", [candidate_id, annotator]))
+    rows = list(db.query("SELECT * FROM annotation WHERE candidate_id = ? AND annotator = ? AND round = ?", [candidate_id, annotator, round_]))
     return as_record(Annotation, rows[0]) if rows else None
 
 
@@ -28,28 +41,33 @@ def flags_of(db: sqlite_utils.Database, annotation_id: str) -> list[Flag]:
     return [as_record(Flag, row) for row in db.query("SELECT * FROM flag WHERE annotation_id = ? ORDER BY rowid", [annotation_id])]
 
 
+def ticks_of(db: sqlite_utils.Database, annotation_id: str) -> list[ClaimTick]:
+    """Return the claim ticks of one annotation, in the order they were set."""
+    return [as_record(ClaimTick, row) for row in db.query("SELECT * FROM claim_tick WHERE annotation_id = ? ORDER BY rowid", [annotation_id])]
+
+
 def final_annotations(db: sqlite_utils.Database) -> list[Annotation]:
-    """Return all final annotations in order of candidate and annotator; one row an annotation."""
-    query = "SELECT * FROM annotation WHERE state = 'final' ORDER BY candidate_id, annotator"
+    """Return all final annotations of round 1 in order of candidate and annotator; one row an annotation."""
+    query = "SELECT * FROM annotation WHERE state = 'final' AND round = 1 ORDER BY candidate_id, annotator"
     return [as_record(Annotation, row) for row in db.query(query)]
 
 
 def flags_of_finals(db: sqlite_utils.Database) -> list[Flag]:
-    """Return the flags of all final annotations; one row a flag."""
-    query = "SELECT flag.* FROM flag JOIN annotation a ON a.id = annotation_id WHERE a.state = 'final' ORDER BY flag.rowid"
+    """Return the flags of all final annotations of round 1; one row a flag."""
+    query = "SELECT flag.* FROM flag JOIN annotation a ON a.id = annotation_id WHERE a.state = 'final' AND a.round = 1 ORDER BY flag.rowid"
     return [as_record(Flag, row) for row in db.query(query)]
 
 
 def finished_annotations(db: sqlite_utils.Database, annotator: str, limit: int) -> list[Annotation]:
     """Return the annotator's last `limit` items that are submitted or skipped, the newest first."""
-    query = """SELECT annotation.* FROM annotation JOIN assignment USING (candidate_id, annotator)
+    query = """SELECT annotation.* FROM annotation JOIN assignment USING (candidate_id, annotator, round)
                WHERE annotator = ? AND assignment.state IN ('final', 'skipped') ORDER BY updated_at DESC, operation_sequence DESC LIMIT ?"""
     return [as_record(Annotation, row) for row in db.query(query, [annotator, limit])]
 
 
 def verdict_counts(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:
     """Return how many items the annotator finished with each verdict, skips included."""
-    query = """SELECT verdict, count(*) AS n FROM annotation JOIN assignment USING (candidate_id, annotator)
+    query = """SELECT verdict, count(*) AS n FROM annotation JOIN assignment USING (candidate_id, annotator, round)
                WHERE annotator = ? AND assignment.state IN ('final', 'skipped') GROUP BY verdict"""
     return {str(row["verdict"]): int(row["n"]) for row in db.query(query, [annotator])}
 

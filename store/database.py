@@ -15,6 +15,9 @@ from store.schema import is_current, migrate
 FILE_NAME = "eyewitness.db"
 # A writer waits this long for another one before it gives up, in milliseconds.
 BUSY_MS = 10_000
+# How a transaction begins, ends well and ends ill: on its own, and inside another one.
+IMMEDIATE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+SAVEPOINT = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
 
     Raises StorageError when the directory or the disk refuses.
     """
-    with _storage_errors(data):
+    with storage_errors(data):
         # For the owner alone: it holds what people said of each other's work, and password hashes.
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(_connect(data / FILE_NAME)) as conn:
@@ -36,18 +39,22 @@ def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
 
 @contextmanager
 def transaction(db: sqlite_utils.Database) -> Iterator[None]:
-    """Hold one immediate transaction: all of it is kept, or none.
+    """Hold one immediate transaction: all of it is kept, or none. Inside an open one it is a savepoint, which fails alone.
 
     A deferred BEGIN that reads and then writes would fail at once with SQLITE_BUSY_SNAPSHOT beside another writer.
     """
-    db.conn.execute("BEGIN IMMEDIATE")
+    begin, commit, roll_back = SAVEPOINT if db.conn.in_transaction else IMMEDIATE
+    db.conn.execute(begin)
+    kept = False
     try:
         yield
-        db.conn.execute("COMMIT")
+        db.conn.execute(commit)
+        kept = True
     finally:
-        # Still open only when something failed, the COMMIT included; a full disk has rolled back by itself.
-        if db.conn.in_transaction:
-            db.conn.execute("ROLLBACK")
+        # A full disk has rolled back by itself, the transaction around a savepoint included.
+        if not kept and db.conn.in_transaction:
+            for step in roll_back:
+                db.conn.execute(step)
 
 
 def backup(data: Path, target: Path) -> int:
@@ -115,7 +122,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _storage_errors(data: Path) -> Iterator[None]:
+def storage_errors(data: Path) -> Iterator[None]:
     """Turn what the disk says into a sentence; what is our own mistake travels as it is."""
     try:
         yield

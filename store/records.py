@@ -118,24 +118,97 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What is to be annotated, by whom and how; a candidate waits in one batch."""
+
+    id: str
+    name: str
+    wanted: int  # final annotations a candidate
+    ordering: str  # "given", "random", "disagreement" or "signal"
+    signal: str | None  # the name of the signal that orders it, highest first
+    seed: int
+    scratch_share: float  # 0-1 of the items are shown without suggested flags
+    gold_share: float  # 0-0.5 of the items that a person gets have a known verdict
+    repeat_share: float  # 0-0.5 of the items that a person gets are ones that the person had before
+    blind_first: bool  # the question is answered before answer and rationale are shown
+    open_to_all: bool  # False: only who has a seat
+    state: str  # "open" or "closed"
+    created_by: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One annotator in one batch: how many items were given, and the rank of the last one that was claimed."""
+
+    batch_id: str
+    annotator: str
+    position: int
+    cursor: int
+
+
+@dataclass(frozen=True)
 class QueueEntry:
-    """A candidate that waits for `wanted` final annotations; `taken` counts leases and finals."""
+    """A candidate that waits for `wanted` final annotations; `taken` counts leases and finals of round 1."""
 
     candidate_id: str
+    batch_id: str
+    part: str  # "main" or "gold"
+    scratch: bool  # True: suggested flags are not shown
     rank: int
     wanted: int
     taken: int
+    watchable: bool  # kept by triggers: whether a browser can play the clip
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A lease on a candidate for one annotator."""
+    """A lease on a candidate for one annotator; its id is all that the annotator's page knows of the candidate."""
 
+    id: str
     candidate_id: str
     annotator: str
+    round: int  # 2: the same person is asked again, unseen
     state: str  # "leased", "final", "skipped" or "released"
     leased_at: str
     expires_at: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A number that something said about a candidate; never shown to an annotator."""
+
+    candidate_id: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A flag that came with a text; shown to an annotator as a beginning unless the item is one from scratch."""
+
+    id: str
+    candidate_id: str
+    kind: str
+    text_start: int | None
+    text_end: int | None
+    quote: str
+    start_s: float | None
+    end_s: float | None
+    severity: int
+    comment: str
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The known verdict on a candidate, by which annotators are measured."""
+
+    candidate_id: str
+    verdict: str  # "accept" or "reject"
+    flag_kinds: tuple[str, ...]
+    reason: str
+    set_by: str
+    set_at: str
 
 
 @dataclass(frozen=True)
@@ -145,9 +218,10 @@ class Operation:
     sequence: int
     id: str
     annotator: str
-    candidate_id: str
-    kind: str  # "draft", "submit" or "skip"
-    payload: str  # JSON: the whole state of the annotator's work on the candidate
+    candidate_id: str | None  # None: a question on the guidelines that no text raised
+    round: int
+    kind: str  # work: "draft", "answer", "submit", "skip", "release", "reopen"; else "compare", "decide", "ask", "settle"
+    payload: str  # JSON: for work the whole state of it
     client_at: str | None
     server_at: str
 
@@ -159,13 +233,18 @@ class Annotation:
     id: str
     candidate_id: str
     annotator: str
+    round: int  # 2: asked again; left out of votes and agreement between people
     state: str  # "draft" or "final"
     verdict: str | None  # "accept", "reject", "unsure" or "skip"; None while a draft
     no_error: bool  # "no error found" is an act, not an absence
+    omission: str | None  # of the clip: what the text leaves out is "none", "minor" or "major"; None while nobody said
     factual_consistency: int | None  # 1-5
     logical_coherence: int | None  # 1-5
     note: str
     edited_text: str | None  # becomes a candidate when final
+    skip_reason: str | None
+    blind_answer: str | None  # what the annotator answered before the given answer was shown
+    blind_answer_index: int | None
     seconds_spent: float
     watched_share: float  # 0-1 of the clip's frames shown at least once
     operation_sequence: int
@@ -186,6 +265,24 @@ class Flag:
     end_s: float | None
     severity: int  # 0-3
     comment: str
+    other_start: int | None  # entity drift: the other mention; temporal error: the other event
+    other_end: int | None
+    other_quote: str
+    other_start_s: float | None
+    other_end_s: float | None
+    claimed_order: str | None  # temporal error: the words' event is told "before", "after" or "same" as the other one
+    true_order: str | None  # and really happened "before", "after", "same", or is "absent"
+    props_up: str  # justified fabrication: the claim that it props up
+
+
+@dataclass(frozen=True)
+class ClaimTick:
+    """What an annotator says of one claim of the text."""
+
+    annotation_id: str
+    text_start: int
+    text_end: int
+    support: str  # "supported", "contradicted", "not_visible" or "cannot_tell"
 
 
 @dataclass(frozen=True)
@@ -199,8 +296,54 @@ class Comparison:
     a_id: str
     b_id: str
     left_id: str
+    round: int  # 2: asked again with the sides swapped
     outcome: str  # "a", "b", "tie" or "both_bad"
+    seconds_spent: float | None
     created_at: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The adjudicator's word on a candidate; a reason is required when it overrides a majority."""
+
+    id: str
+    candidate_id: str
+    adjudicator: str
+    verdict: str  # "accept", "reject" or "unsure"
+    reason: str
+    overrides: bool
+    operation_sequence: int
+    decided_at: str
+
+
+@dataclass(frozen=True)
+class DecisionFlag:
+    """A flag that stands after the decision."""
+
+    decision_id: str
+    position: int
+    kind: str
+    text_start: int | None
+    text_end: int | None
+    quote: str
+    start_s: float | None
+    end_s: float | None
+    severity: int
+    comment: str
+
+
+@dataclass(frozen=True)
+class GuidelineIssue:
+    """A question that the guidelines leave open, and its answer."""
+
+    id: str
+    asked_by: str
+    candidate_id: str | None
+    question: str
+    asked_at: str
+    answer: str | None
+    answered_by: str | None
+    answered_at: str | None
 
 
 @dataclass(frozen=True)
@@ -250,9 +393,31 @@ class Account:
     """A person who may sign in when the app is not on loopback."""
 
     name: str
-    role: str  # "annotator" or "lead"
+    role: str  # "annotator", "adjudicator" or "admin"
     password_hash: str
     created_at: str
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A link that lets one person make an account; only the digest of its token is kept."""
+
+    token_sha256: str
+    role: str
+    made_by: str
+    made_at: str
+    expires_at: str
+    used_by: str | None
+    used_at: str | None
+
+
+@dataclass(frozen=True)
+class LoginFailure:
+    """A sign-in that failed; enough of them in a short time make the next ones wait."""
+
+    name: str
+    address: str
+    at: str
 
 
 @dataclass(frozen=True)

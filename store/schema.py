@@ -10,6 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from store.errors import StorageError
+from store.schema_studies import add_studies
 
 MIGRATIONS = Migrations("eyewitness")
 
@@ -291,6 +292,12 @@ def m003_pairs_and_runs(db: sqlite_utils.Database) -> None:
             created_at TEXT NOT NULL
         ) STRICT""",
     )
+
+
+@MIGRATIONS()
+def m004_studies(db: sqlite_utils.Database) -> None:
+    """Batches, rounds, claim ticks, decisions, questions on the guidelines, roles and invitations."""
+    add_studies(db)
 
 
 def table_of(record: type) -> str:

@@ -52,12 +52,13 @@ class Server:
             return list(db.query(query, list(arguments)))
 
     def give(self, annotator: str, name: str) -> str:
-        """Lease a candidate to an annotator, so that it is shown first; return its id."""
+        """Lease a candidate to an annotator, so that it is shown first; return the assignment's id."""
         candidate_id = self.candidates[name].id
+        assignment_id = digest_id("assignment", candidate_id, annotator, 1)
         with open_store(self.data) as db:
-            row = {"candidate_id": candidate_id, "annotator": annotator, "state": "leased", "leased_at": "2000-01-01T00:00:00.000+00:00"}
-            db.table("assignment").insert(row | {"expires_at": "2100-01-01T00:00:00.000+00:00"})
-        return candidate_id
+            row = {"id": assignment_id, "candidate_id": candidate_id, "annotator": annotator, "round": 1, "state": "leased"}
+            db.table("assignment").insert(row | {"leased_at": "2000-01-01T00:00:00.000+00:00", "expires_at": "2100-01-01T00:00:00.000+00:00"})
+        return assignment_id
 
 
 def write_numbered_clip(path: Path) -> tuple[float, ...]:

@@ -3,16 +3,21 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import sqlite_utils
 
-from store.annotations import put_annotation
+from store.annotations import put_work
 from store.candidates import add_candidate, candidate_of, generator_of
 from store.database import transaction
-from store.oplog import append_operation
+from store.oplog import NewOperation, append_operation
 from store.records import Annotation, Candidate, Flag
+from store.replay import Work
 from store.rows import digest_id, utc_now
 from store.schema import migrate
+
+NO_OTHER: dict[str, Any] = {name: None for name in ("other_start", "other_end", "other_start_s", "other_end_s", "claimed_order", "true_order")}
+NO_OTHER |= {"other_quote": "", "props_up": ""}
 
 
 @contextmanager
@@ -28,11 +33,31 @@ def memory_store() -> Iterator[sqlite_utils.Database]:
 def annotation_of(candidate: Candidate, annotator: str, verdict: str, edited: str | None = None, stars: tuple[int, int] | None = None) -> Annotation:
     factual, logical = stars or (None, None)
     made_id = digest_id("annotation", candidate.id, annotator)
-    return Annotation(made_id, candidate.id, annotator, "final", verdict, False, factual, logical, "", edited, 1.0, 1.0, 1, utc_now())
+    return Annotation(
+        id=made_id,
+        candidate_id=candidate.id,
+        annotator=annotator,
+        round=1,
+        state="final",
+        verdict=verdict,
+        no_error=False,
+        omission=None,
+        factual_consistency=factual,
+        logical_coherence=logical,
+        note="",
+        edited_text=edited,
+        skip_reason=None,
+        blind_answer=None,
+        blind_answer_index=None,
+        seconds_spent=1.0,
+        watched_share=1.0,
+        operation_sequence=1,
+        updated_at=utc_now(),
+    )
 
 
 def flag_of(annotation: Annotation, kind: str, number: int = 0) -> Flag:
-    return Flag(digest_id("flag", annotation.id, number), annotation.id, kind, None, None, "", None, None, 1, "it is so")
+    return Flag(digest_id("flag", annotation.id, number), annotation.id, kind, None, None, "", None, None, 1, "it is so", **NO_OTHER)
 
 
 def annotate(
@@ -48,8 +73,8 @@ def annotate(
     made = annotation_of(candidate, annotator, verdict, edited, stars)
     with transaction(db):
         count = next(db.query("SELECT count(*) AS n FROM operation"))["n"]
-        append_operation(db, f"operation-{count}", annotator, candidate.id, "submit", "{}", None)
-        put_annotation(db, made, [flag_of(made, kind, number) for number, kind in enumerate(flags)])
+        append_operation(db, NewOperation(f"operation-{count}", annotator, candidate.id, "submit", "{}"))
+        put_work(db, Work(made, tuple(flag_of(made, kind, number) for number, kind in enumerate(flags)), ()))
     if edited is None:
         return None
     writer = generator_of("person", annotator)

@@ -1,6 +1,7 @@
 """The desk without a browser: what work may say, what an operation does, and what reaches whom."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -15,16 +16,22 @@ import sqlite_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.claims import sentence_claims
 from curation.desk import DeskItem, finished_items, item_for, next_item
-from curation.recording import Saved, StaleWorkError, read_operation, record, replay
-from curation.work import LONGEST_TEXT, WorkState, check_submitted, flag_names, read_sound_work, read_work, work_from_json, work_to_json
-from store.annotations import annotation_of, flags_of
+from curation.recording import Saved, StaleWorkError, read_operation, record
+from curation.work import WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
+from curation.work_fields import LONGEST_TEXT
+from curation.work_flags import CLAIMED_ORDERS, SUPPORTS, TRUE_ORDERS, flag_names
+from store.annotations import annotation_of, flags_of, work_of
 from store.candidates import list_candidates
 from store.database import open_store, transaction
 from store.errors import ConflictError, InputError, NotFoundError
 from store.oplog import list_operations
-from store.queue import assignment_of, list_queue, set_assignment_state
-from tests.curation.annotating import memory_store
+from store.queue import find_assignment, list_queue, set_assignment_state
+from store.records import Candidate
+from store.replay import replay_work
+from store.rows import digest_id
+from tests.curation.annotating import NO_OTHER, memory_store
 from tests.seeds import Seeded, seed_project
 
 TEXT = "הילד 👦🏽 runs, then he waves\nat the lake."
@@ -32,13 +39,16 @@ LENGTH_S = 5.0
 EMPTY: dict[str, Any] = {
     "verdict": None,
     "no_error": False,
+    "omission": None,
     "factual_consistency": None,
     "logical_coherence": None,
     "note": "",
     "edited_text": None,
+    "skip_reason": None,
     "seconds_spent": 1.5,
     "watched_share": 0.5,
     "flags": [],
+    "ticks": [],
 }
 ACCEPTED = EMPTY | {"verdict": "accept", "no_error": True}
 ids = map("operation-{:06}".format, itertools.count())
@@ -46,15 +56,23 @@ ids = map("operation-{:06}".format, itertools.count())
 
 def flag(text: str = TEXT, start: int = 0, end: int = 4, **changes: Any) -> dict[str, Any]:
     made = {"id": next(ids), "kind": "temporal_error", "text_start": start, "text_end": end, "quote": text[start:end]}
-    return made | {"start_s": 1.0, "end_s": 2.0, "severity": 1, "comment": ""} | changes
+    return made | {"start_s": 1.0, "end_s": 2.0, "severity": 1, "comment": ""} | NO_OTHER | changes
 
 
-def operation(candidate_id: str, kind: str = "draft", work: dict[str, Any] = EMPTY, base: int = 0, name: str | None = None) -> dict[str, Any]:
-    return {"id": name or next(ids), "kind": kind, "candidate_id": candidate_id, "base_sequence": base, "client_at": None, "state": work}
+def item_id(candidate: Candidate, annotator: str, round_: int = 1) -> str:
+    return digest_id("assignment", candidate.id, annotator, round_)
+
+
+def operation(annotator: str, about: Candidate | DeskItem, kind: str = "draft", work: Any = EMPTY, base: int = 0, name: str | None = None) -> dict[str, Any]:
+    assignment_id = about.assignment_id if isinstance(about, DeskItem) else item_id(about, annotator)
+    if kind == "skip":
+        work = work | {"skip_reason": "not my language"}
+    made = {"id": name or next(ids), "kind": kind, "assignment_id": assignment_id, "base_sequence": base, "client_at": None}
+    return made | {"text_sha256": hashlib.sha256((about.text or "").encode()).hexdigest() if about.text else None, "state": work}
 
 
 def keep(db: sqlite_utils.Database, annotator: str, *given: Any, **more: Any) -> Saved:
-    return record(db, annotator, read_operation(operation(*given, **more)))
+    return record(db, annotator, read_operation(operation(annotator, *given, **more)))
 
 
 @pytest.fixture
@@ -77,7 +95,27 @@ def flags(draw: st.DrawFn, text: str) -> dict[str, Any]:
     made = flag(text, start, end, kind=kind, severity=draw(st.integers(0, 3)), comment=draw(words), start_s=first, end_s=last)
     without_moment = {"start_s": None, "end_s": None} if draw(st.booleans()) else {}
     without_words = {"text_start": None, "text_end": None, "quote": ""} if kind == "omission" else {}
-    return made | without_moment | without_words
+    return made | without_moment | without_words | draw(more_of(kind, text))
+
+
+@st.composite
+def more_of(draw: st.DrawFn, kind: str, text: str) -> dict[str, Any]:
+    """Return what only some kinds of flags say."""
+    if kind == "justified_fabrication":
+        return {"props_up": draw(words)}
+    if kind not in ("entity_drift", "temporal_error") or draw(st.booleans()):
+        return {}
+    start = draw(st.integers(0, len(text) - 1))
+    end = draw(st.integers(start + 1, len(text)))
+    made: dict[str, Any] = {"other_start": start, "other_end": end, "other_quote": text[start:end], "other_start_s": 0.5, "other_end_s": 0.75}
+    orders = {"claimed_order": draw(st.sampled_from([None, *CLAIMED_ORDERS])), "true_order": draw(st.sampled_from([None, *TRUE_ORDERS]))}
+    return made | (orders if kind == "temporal_error" else {})
+
+
+@st.composite
+def tick_lists(draw: st.DrawFn, text: str) -> list[dict[str, Any]]:
+    starts = draw(st.lists(st.integers(0, len(text) - 1), max_size=3, unique=True))
+    return [{"text_start": start, "text_end": len(text), "support": draw(st.sampled_from(SUPPORTS))} for start in starts]
 
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -85,13 +123,16 @@ works = st.fixed_dictionaries(
     {
         "verdict": st.sampled_from([None, "accept", "reject", "unsure", "skip"]),
         "no_error": st.booleans(),
+        "omission": st.sampled_from([None, "none", "minor", "major"]),
         "factual_consistency": st.none() | st.integers(1, 5),
         "logical_coherence": st.none() | st.integers(1, 5),
         "note": words,
         "edited_text": st.none() | words,
+        "skip_reason": st.none() | words,
         "seconds_spent": st.floats(0, 1e6),
         "watched_share": st.floats(0, 1),
         "flags": st.lists(flags(TEXT), max_size=3),
+        "ticks": tick_lists(TEXT),
     }
 )
 anything = st.recursive(
@@ -150,6 +191,12 @@ def test_any_field_of_a_flag_may_be_nonsense_and_only_a_sentence_comes_of_it(fie
         ({"comment": "\ud83d"}, "cannot be kept"),
         ({"id": "short"}, "8 to 64"),
         ({"colour": "red"}, "unknown fields"),
+        ({"other_start": 0, "other_end": 4, "other_quote": "four"}, "the text says"),
+        ({"other_start_s": 2.0, "other_end_s": 1.0}, "before it starts"),
+        ({"kind": "plain_hallucination", "other_start_s": 1.0, "other_end_s": 2.0}, "one moment"),
+        ({"kind": "entity_drift", "true_order": "absent"}, "nothing of an order"),
+        ({"true_order": "never"}, "not known"),
+        ({"props_up": "that he runs"}, "props nothing up"),
     ],
 )
 def test_a_flag_that_is_not_sound_is_refused(changes: dict[str, Any], told: str) -> None:
@@ -222,20 +269,20 @@ def test_a_verdict_with_its_ground_can_be_final(work: dict[str, Any]) -> None:
 
 def test_an_operation_sent_twice_is_kept_once_and_answered_alike(db: sqlite_utils.Database, seeded: Seeded) -> None:
     item = next_item(db, "ann")
-    assert item is not None and item.candidate_id == seeded.narrative.id
-    first = keep(db, "ann", item.candidate_id, "submit", ACCEPTED, name="the-same-id")
+    assert item is not None and item.text == seeded.narrative.text
+    first = keep(db, "ann", item, "submit", ACCEPTED, name="the-same-id")
     before = dump(db)
-    assert keep(db, "ann", item.candidate_id, "submit", ACCEPTED, name="the-same-id") == first
+    assert keep(db, "ann", item, "submit", ACCEPTED, name="the-same-id") == first
     assert dump(db) == before
     with pytest.raises(ConflictError, match="this id"):
-        keep(db, "ann", item.candidate_id, "draft", name="the-same-id")
+        keep(db, "ann", item, "draft", name="the-same-id")
 
 
 def test_a_draft_comes_back_as_it_was_left(db: sqlite_utils.Database, seeded: Seeded) -> None:
     item = next_item(db, "ann")
     assert item is not None
     work = EMPTY | {"note": "half a thought 🎾", "flags": [flag(item.text, 3, 9)], "factual_consistency": 2}
-    saved = keep(db, "ann", item.candidate_id, "draft", work)
+    saved = keep(db, "ann", item, "draft", work)
     again = next_item(db, "ann")
     assert again is not None and again.work == read_work(work, item.text, LENGTH_S)
     assert again.sequence == saved.sequence
@@ -243,73 +290,74 @@ def test_a_draft_comes_back_as_it_was_left(db: sqlite_utils.Database, seeded: Se
 
 def test_a_write_that_did_not_see_the_last_one_is_refused_and_told_what_is_kept(db: sqlite_utils.Database, seeded: Seeded) -> None:
     next_item(db, "ann")
-    first = keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "one window"})
+    first = keep(db, "ann", seeded.narrative, "draft", EMPTY | {"note": "one window"})
     with pytest.raises(StaleWorkError) as refusal:
-        keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "the other window"})
+        keep(db, "ann", seeded.narrative, "draft", EMPTY | {"note": "the other window"})
     assert refusal.value.sequence == first.sequence
     assert refusal.value.work is not None and refusal.value.work.note == "one window"
-    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "the other window"}, base=first.sequence)
+    keep(db, "ann", seeded.narrative, "draft", EMPTY | {"note": "the other window"}, base=first.sequence)
 
 
 def test_work_on_an_item_that_was_not_given_is_refused(db: sqlite_utils.Database, seeded: Seeded) -> None:
-    for candidate_id in (seeded.narrative.id, "nowhere"):
+    next_item(db, "ben")
+    for assignment_id in (item_id(seeded.narrative, "ann"), item_id(seeded.narrative, "ben"), "nowhere"):
         with pytest.raises(NotFoundError, match="not given to you"):
-            keep(db, "ann", candidate_id)
+            record(db, "ann", read_operation(operation("ann", seeded.narrative) | {"assignment_id": assignment_id}))
         with pytest.raises(NotFoundError, match="not given to you"):
-            item_for(db, "ann", candidate_id)
+            item_for(db, "ann", assignment_id)
 
 
 def test_a_lease_that_ran_out_is_taken_up_again_while_there_is_room_and_not_after(db: sqlite_utils.Database, seeded: Seeded) -> None:
-    candidate_id = seeded.narrative.id
+    text = seeded.narrative
     next_item(db, "ann")
-    set_assignment_state(db, candidate_id, "ann", "released")
-    saved = keep(db, "ann", candidate_id, "draft", EMPTY | {"note": "still here"})
-    set_assignment_state(db, candidate_id, "ann", "released")
+    set_assignment_state(db, item_id(text, "ann"), "released")
+    saved = keep(db, "ann", text, "draft", EMPTY | {"note": "still here"})
+    set_assignment_state(db, item_id(text, "ann"), "released")
     for other in ("ben", "cat"):
         next_item(db, other)
-        keep(db, other, candidate_id, "submit", ACCEPTED)
+        keep(db, other, text, "submit", ACCEPTED)
     with pytest.raises(ConflictError, match="others have finished it"):
-        keep(db, "ann", candidate_id, "submit", ACCEPTED, base=saved.sequence)
-    assert annotation_of(db, candidate_id, "ann").note == "still here"  # type: ignore[union-attr]
+        keep(db, "ann", text, "submit", ACCEPTED, base=saved.sequence)
+    assert annotation_of(db, text.id, "ann").note == "still here"  # type: ignore[union-attr]
 
 
 def test_what_was_submitted_stands_until_it_is_submitted_again(db: sqlite_utils.Database, seeded: Seeded) -> None:
-    candidate_id = seeded.narrative.id
+    text = seeded.narrative
     next_item(db, "ann")
-    first = keep(db, "ann", candidate_id, "submit", ACCEPTED)
-    second = keep(db, "ann", candidate_id, "draft", EMPTY | {"note": "on second thoughts"}, base=first.sequence)
-    kept = annotation_of(db, candidate_id, "ann")
+    first = keep(db, "ann", text, "submit", ACCEPTED)
+    second = keep(db, "ann", text, "draft", EMPTY | {"note": "on second thoughts"}, base=first.sequence)
+    kept = annotation_of(db, text.id, "ann")
     assert kept is not None and (kept.state, kept.verdict, kept.note) == ("final", "accept", "")
-    assert item_for(db, "ann", candidate_id).work.note == "on second thoughts"  # type: ignore[union-attr]
-    keep(db, "ann", candidate_id, "submit", EMPTY | {"verdict": "reject", "note": "on second thoughts"}, base=second.sequence)
-    assert annotation_of(db, candidate_id, "ann").verdict == "reject"  # type: ignore[union-attr]
+    assert item_for(db, "ann", item_id(text, "ann")).work.note == "on second thoughts"  # type: ignore[union-attr]
+    keep(db, "ann", text, "submit", EMPTY | {"verdict": "reject", "note": "on second thoughts"}, base=second.sequence)
+    assert annotation_of(db, text.id, "ann").verdict == "reject"  # type: ignore[union-attr]
     with pytest.raises(InputError, match="cannot be skipped"):
-        keep(db, "ann", candidate_id, "skip", base=item_for(db, "ann", candidate_id).sequence)
+        keep(db, "ann", text, "skip", base=item_for(db, "ann", item_id(text, "ann")).sequence)
 
 
 def test_a_skipped_item_is_for_others_and_can_be_taken_up_again(db: sqlite_utils.Database, seeded: Seeded) -> None:
-    candidate_id = seeded.narrative.id
+    text = seeded.narrative
     next_item(db, "ann")
-    skipped = keep(db, "ann", candidate_id, "skip", EMPTY | {"note": "not my language"})
-    assert (annotation_of(db, candidate_id, "ann").verdict, taken(db, candidate_id)) == ("skip", 0)  # type: ignore[union-attr]
-    assert next_item(db, "ann").candidate_id != candidate_id  # type: ignore[union-attr]
-    keep(db, "ann", candidate_id, "submit", ACCEPTED, base=skipped.sequence)
-    assert (assignment_of(db, candidate_id, "ann").state, taken(db, candidate_id)) == ("final", 1)  # type: ignore[union-attr]
+    skipped = keep(db, "ann", text, "skip", EMPTY | {"note": "not my language"})
+    assert (annotation_of(db, text.id, "ann").verdict, taken(db, text.id)) == ("skip", 0)  # type: ignore[union-attr]
+    assert next_item(db, "ann").text != text.text  # type: ignore[union-attr]
+    keep(db, "ann", text, "submit", ACCEPTED, base=skipped.sequence)
+    assert (find_assignment(db, item_id(text, "ann")).state, taken(db, text.id)) == ("final", 1)  # type: ignore[union-attr]
 
 
 def test_nothing_unsound_stands_in_the_way_of_a_skip(db: sqlite_utils.Database, seeded: Seeded) -> None:
     text = seeded.narrative
     next_item(db, "ann"), next_item(db, "ben")
     of_ben, sound = flag(text.text), flag(text.text, 2, 4)
-    keep(db, "ben", text.id, "draft", EMPTY | {"flags": [of_ben]})
+    keep(db, "ben", text, "draft", EMPTY | {"flags": [of_ben]})
     work = EMPTY | {"note": "too dark", "edited_text": "a\0b", "flags": [flag(text.text, quote="other words"), sound, of_ben]}
     with pytest.raises(InputError):
-        keep(db, "ann", text.id, "draft", work)
-    keep(db, "ann", text.id, "skip", work)
+        keep(db, "ann", text, "draft", work)
+    keep(db, "ann", text, "skip", work)
     kept = annotation_of(db, text.id, "ann")
     assert kept is not None and (kept.verdict, kept.note, kept.edited_text) == ("skip", "too dark", None)
     assert [one.id for one in flags_of(db, kept.id)] == [sound["id"]]
-    assert replay(list_operations(db))[kept.id] == (kept, tuple(flags_of(db, kept.id)))
+    assert replay_work(list_operations(db))[kept.id] == work_of(db, text.id, "ann")
 
 
 def test_all_finished_items_are_listed_the_newest_first(db: sqlite_utils.Database) -> None:
@@ -317,9 +365,9 @@ def test_all_finished_items_are_listed_the_newest_first(db: sqlite_utils.Databas
         seed_project(db, f"clip {number}")
     done = []
     while item := next_item(db, "ann"):
-        keep(db, "ann", item.candidate_id, "submit", ACCEPTED)
-        done.append(item.candidate_id)
-    assert [one.candidate_id for one in finished_items(db, "ann")] == done[::-1]
+        keep(db, "ann", item, "submit", ACCEPTED)
+        done.append(item.assignment_id)
+    assert [one.assignment_id for one in finished_items(db, "ann")] == done[::-1]
     assert len(done) == 42
 
 
@@ -327,12 +375,12 @@ def test_an_edit_becomes_a_candidate_with_its_parent_when_it_is_submitted_and_no
     original = seeded.narrative
     next_item(db, "ann")
     work = EMPTY | {"verdict": "reject", "note": "one word", "edited_text": "A man walks 🎾."}
-    saved = keep(db, "ann", original.id, "draft", work)
+    saved = keep(db, "ann", original, "draft", work)
     assert len(list_candidates(db)) == 3
-    saved = keep(db, "ann", original.id, "submit", work, base=saved.sequence)
+    saved = keep(db, "ann", original, "submit", work, base=saved.sequence)
     edit = list_candidates(db)[-1]
     assert (edit.text, edit.parent_id, edit.kind, edit.subject_id) == ("A man walks 🎾.", original.id, original.kind, original.subject_id)
-    keep(db, "ann", original.id, "submit", work | {"edited_text": original.text}, base=saved.sequence)
+    keep(db, "ann", original, "submit", work | {"edited_text": original.text}, base=saved.sequence)
     assert len(list_candidates(db)) == 4, "the text as it was is no edit"
 
 
@@ -340,9 +388,9 @@ def test_a_flag_cannot_be_taken_away_from_another_item_by_its_id(db: sqlite_util
     next_item(db, "ann")
     next_item(db, "ben")
     one = flag(seeded.narrative.text)
-    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"flags": [one]})
+    keep(db, "ann", seeded.narrative, "draft", EMPTY | {"flags": [one]})
     with pytest.raises(ConflictError, match="belongs to another item"):
-        keep(db, "ben", seeded.narrative.id, "draft", EMPTY | {"flags": [one]})
+        keep(db, "ben", seeded.narrative, "draft", EMPTY | {"flags": [one]})
 
 
 def dump(db: sqlite_utils.Database) -> dict[str, list[dict[str, Any]]]:
@@ -365,11 +413,10 @@ steps = st.lists(
 def test_the_log_replayed_equals_the_tables(taken_steps: list[tuple[str, str, int, dict[str, Any]]]) -> None:
     with memory_store() as db:
         walk(db, taken_steps)
-        replayed = replay(list_operations(db))
+        replayed = replay_work(list_operations(db))
         assert {row["id"] for row in db.query("SELECT id FROM annotation")} == set(replayed)
-        for annotation, flags in replayed.values():
-            assert annotation_of(db, annotation.candidate_id, annotation.annotator) == annotation
-            assert flags_of(db, annotation.id) == list(flags)
+        for work in replayed.values():
+            assert work_of(db, work.annotation.candidate_id, work.annotation.annotator) == work
         assert all(entry.taken <= entry.wanted for entry in list_queue(db))
 
 
@@ -378,7 +425,8 @@ def walk(db: sqlite_utils.Database, taken_steps: list[tuple[str, str, int, dict[
     seeded = seed_project(db)
     texts = (seeded.narrative, seeded.rationale, seeded.rival)
     for text, annotator in itertools.product(texts, ("ann", "ben")):
-        lease = {"candidate_id": text.id, "annotator": annotator, "state": "leased", "leased_at": "2000", "expires_at": "2100"}
+        lease = {"id": item_id(text, annotator), "candidate_id": text.id, "annotator": annotator, "round": 1}
+        lease |= {"state": "leased", "leased_at": "2000", "expires_at": "2100"}
         db.table("assignment").insert(lease)
     for annotator, kind, which, work in taken_steps:
         text = texts[which]
@@ -386,12 +434,12 @@ def walk(db: sqlite_utils.Database, taken_steps: list[tuple[str, str, int, dict[
             if kind == "next":
                 next_item(db, annotator)
             elif kind == "release":
-                set_assignment_state(db, text.id, annotator, "released")
+                set_assignment_state(db, item_id(text, annotator), "released")
             else:
                 # The flags of the example point into another text: put them on this one, with ids of their own.
                 made = [one | {"id": next(ids), "text_start": 0, "text_end": 2, "quote": text.text[:2], "comment": "so"} for one in work["flags"]]
                 sound = fit_to_submit(work) if kind == "submit" else work
-                keep(db, annotator, text.id, kind, sound | {"flags": made}, base=item_for(db, annotator, text.id).sequence)
+                keep(db, annotator, text, kind, sound | {"flags": made}, base=item_for(db, annotator, item_id(text, annotator)).sequence)
         except (InputError, NotFoundError, ConflictError):
             continue
 
@@ -402,10 +450,10 @@ def fit_to_submit(work: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_lost_operation_would_show_in_the_replay(db: sqlite_utils.Database, seeded: Seeded) -> None:
     next_item(db, "ann")
-    saved = keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "one"})
-    keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"note": "two"}, base=saved.sequence)
-    (annotation, _), *_ = replay(list_operations(db)[:-1]).values()
-    assert annotation != annotation_of(db, seeded.narrative.id, "ann")
+    saved = keep(db, "ann", seeded.narrative, "draft", EMPTY | {"note": "one"})
+    keep(db, "ann", seeded.narrative, "draft", EMPTY | {"note": "two"}, base=saved.sequence)
+    (shortened,) = replay_work(list(list_operations(db))[:-1]).values()
+    assert shortened.annotation != annotation_of(db, seeded.narrative.id, "ann")
 
 
 def test_an_operation_that_fails_half_way_leaves_nothing(db: sqlite_utils.Database, seeded: Seeded) -> None:
@@ -413,7 +461,7 @@ def test_an_operation_that_fails_half_way_leaves_nothing(db: sqlite_utils.Databa
     db.execute("CREATE TRIGGER full BEFORE INSERT ON flag BEGIN SELECT RAISE(ABORT, 'no room'); END")
     before = dump(db)
     with pytest.raises(Exception, match="no room"):
-        keep(db, "ann", seeded.narrative.id, "draft", EMPTY | {"flags": [flag(seeded.narrative.text)]})
+        keep(db, "ann", seeded.narrative, "draft", EMPTY | {"flags": [flag(seeded.narrative.text)]})
     assert dump(db) == before
     with transaction(db):
         pass  # the control: no transaction was left open
@@ -434,7 +482,7 @@ def test_annotators_at_once_finish_every_item_exactly_as_often_as_it_is_wanted(t
                 item = next_item(db, name)
                 if item is None:
                     break
-                keep(db, name, item.candidate_id, "submit", ACCEPTED, base=item.sequence)
+                keep(db, name, item, "submit", ACCEPTED, base=item.sequence)
         finished.append(name)
 
     threads = [threading.Thread(target=annotate, args=(f"annotator {number}",)) for number in range(annotators)]
@@ -456,7 +504,102 @@ def test_a_clip_that_is_a_part_of_its_file_has_its_own_clock(db: sqlite_utils.Da
     assert item is not None and (item.start_s, item.end_s) == (1.25, 3.0)
     assert item.frames == tuple(round(time - 1.25, 6) for time in times if 1.25 <= time < 3.0)
     with pytest.raises(InputError, match=r"the clip ends at 1\.750 s"):
-        keep(db, "ann", item.candidate_id, "draft", EMPTY | {"flags": [flag(item.text, end_s=1.8)]})
+        keep(db, "ann", item, "draft", EMPTY | {"flags": [flag(item.text, end_s=1.8)]})
+
+
+def blind_rationale(db: sqlite_utils.Database, seeded: Seeded) -> DeskItem:
+    db.execute("UPDATE batch SET blind_first = 1")
+    next_item(db, "ann")
+    item = next_item(db, "ann", [item_id(seeded.narrative, "ann")])
+    assert item is not None
+    return item
+
+
+def test_a_blind_rationale_is_withheld_until_the_question_is_answered(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = blind_rationale(db, seeded)
+    secrets = (seeded.rationale.text, json.dumps({"answer": seeded.qa.answer, "answer_index": 0})[1:-1])
+    assert item.asks_first and not any(secret in json.dumps(dataclasses.asdict(item)) for secret in secrets)
+    with pytest.raises(InputError, match="Answer the question first"):
+        keep(db, "ann", item, "submit", ACCEPTED)
+    for nothing in ({"answer": " ", "answer_index": None, "seconds_spent": 1}, {"answer": "x", "answer_index": 1, "seconds_spent": 1}):
+        with pytest.raises(InputError, match="Choose one"):
+            keep(db, "ann", item, "answer", nothing)
+    saved = keep(db, "ann", item, "answer", {"answer": None, "answer_index": 1, "seconds_spent": 4.0})
+    full = item_for(db, "ann", item.assignment_id)
+    assert not full.asks_first and full.text == seeded.rationale.text and full.questions[0].answer == seeded.qa.answer
+    assert full.blind_answer is not None and full.blind_answer.answer_index == 1
+    with pytest.raises(InputError, match="has it already"):
+        keep(db, "ann", full, "answer", {"answer": None, "answer_index": 0, "seconds_spent": 4.0}, base=saved.sequence)
+    keep(db, "ann", full, "submit", ACCEPTED, base=saved.sequence)
+    kept = annotation_of(db, seeded.rationale.id, "ann")
+    assert kept is not None and (kept.verdict, kept.blind_answer_index) == ("accept", 1), "both answers stay"
+
+
+def test_a_narrative_asks_nothing_first(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    db.execute("UPDATE batch SET blind_first = 1")
+    item = next_item(db, "ann")
+    assert item is not None and not item.asks_first and item.text == seeded.narrative.text
+
+
+@pytest.mark.parametrize("kind", ["submit", "skip"])
+def test_a_finished_item_can_be_reopened_and_is_a_draft_again(db: sqlite_utils.Database, seeded: Seeded, kind: str) -> None:
+    item = next_item(db, "ann")
+    first = keep(db, "ann", item, kind, ACCEPTED | {"note": "so"})
+    second = keep(db, "ann", item, "reopen", None, base=first.sequence)
+    again = item_for(db, "ann", item.assignment_id)  # type: ignore[union-attr]
+    assert (again.state, again.sequence, again.done, taken(db, seeded.narrative.id)) == ("leased", second.sequence, 0, 1)
+    assert again.work is not None and (again.work.note, again.work.verdict) == ("so", "accept" if kind == "submit" else None)
+    kept = annotation_of(db, seeded.narrative.id, "ann")
+    assert kept is not None and (kept.state, kept.skip_reason) == ("draft", None)
+    with pytest.raises(InputError, match="open already"):
+        keep(db, "ann", item, "reopen", None, base=second.sequence)
+
+
+def test_an_item_given_back_is_for_others_and_its_draft_stays(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = next_item(db, "ann")
+    first = keep(db, "ann", item, "draft", EMPTY | {"note": "half"})
+    keep(db, "ann", item, "release", None, base=first.sequence)
+    assert taken(db, seeded.narrative.id) == 0
+    back = next_item(db, "ann")
+    assert back is not None and back.assignment_id == item.assignment_id and back.work is not None and back.work.note == "half"  # type: ignore[union-attr]
+
+
+def test_a_page_with_other_words_is_refused(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    with pytest.raises(ConflictError, match="words on your page"):
+        record(db, "ann", read_operation(operation("ann", seeded.narrative) | {"text_sha256": "0" * 64}))
+
+
+def test_a_skip_without_a_reason_is_refused(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    next_item(db, "ann")
+    with pytest.raises(InputError, match="why you skip"):
+        record(db, "ann", read_operation(operation("ann", seeded.narrative, "skip") | {"state": EMPTY}))
+
+
+def test_suggested_flags_are_where_work_begins_and_an_item_from_scratch_has_none(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    suggestion = {"id": "s1", "candidate_id": seeded.narrative.id, "kind": "plain_hallucination", "text_start": 0, "text_end": 2}
+    db.table("suggestion").insert(suggestion | {"quote": seeded.narrative.text[:2], "start_s": None, "end_s": None, "severity": 1, "comment": ""})
+    item = next_item(db, "ann")
+    assert item is not None and item.work is not None and [one.quote for one in item.work.flags] == [seeded.narrative.text[:2]]
+    other = next_item(db, "ben")
+    assert other is not None and other.work is not None and other.work.flags[0].id != item.work.flags[0].id, "each annotator's flags are their own"
+    keep(db, "ann", item, "submit", dataclasses.asdict(item.work) | {"verdict": "reject", "flags": [dataclasses.asdict(item.work.flags[0])], "ticks": []})
+    db.execute("UPDATE queue_entry SET scratch = 1")
+    assert item_for(db, "ben", other.assignment_id).work is None
+
+
+@given(words, st.lists(st.sampled_from(["He runs. ", "Then 🎾 stops! ", "Dr. No waits? ", "\n", "跑了。", "e.g. "]), max_size=6))
+def test_the_claims_of_a_text_hold_every_word_once_and_in_order(odd: str, parts: list[str]) -> None:
+    text = odd + "".join(parts)
+    claims = sentence_claims(text)
+    ends = [0, *(place for claim in claims for place in (claim.start, claim.end)), len(text)]
+    assert ends == sorted(ends)
+    assert "".join("".join(text[claim.start : claim.end].split()) for claim in claims) == "".join(text.split())
+
+
+def test_claims_are_sentences() -> None:
+    text = 'He runs to Dr. No. "Stop!" she says, e.g. twice. Then...  he waits'
+    assert [text[one.start : one.end] for one in sentence_claims(text)] == ["He runs to Dr. No.", '"Stop!"', "she says, e.g. twice.", "Then...", "he waits"]
 
 
 def test_every_field_of_an_item_is_known_to_this_test_so_that_none_slips_in() -> None:

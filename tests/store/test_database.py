@@ -125,7 +125,7 @@ def test_a_read_only_directory_is_a_sentence_on_the_command_line() -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
     script = "import os, sys; from store.__main__ import main; os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", script, "account", "ann", "lead", "--data", str(data)], cwd=ROOT, input="long enough\n", capture_output=True, text=True
+        [sys.executable, "-c", script, "account", "ann", "admin", "--data", str(data)], cwd=ROOT, input="long enough\n", capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "cannot be written" in done.stderr or "cannot be used" in done.stderr
@@ -145,13 +145,13 @@ def test_only_the_right_password_opens_an_account(tmp_path: Path) -> None:
         assert verify(db, "ann", "correct horse").role == "annotator"  # type: ignore[union-attr]
         assert verify(db, "ann", "correct horsE") is None
         assert verify(db, "nobody", "") is None
-        add_account(db, "ann", "other horse", "lead", change=True)
+        add_account(db, "ann", "other horse", "admin", change=True)
         assert verify(db, "ann", "correct horse") is None
-        assert verify(db, "ann", "other horse").role == "lead"  # type: ignore[union-attr]
+        assert verify(db, "ann", "other horse").role == "admin"  # type: ignore[union-attr]
         assert "horse" not in str(list(db.query("SELECT * FROM account")))
         with pytest.raises(ConflictError):
-            add_account(db, "ann", "another one", "lead")
-        for name, password, role in (("", "long enough", "lead"), ("x" * 41, "long enough", "lead"), ("b", "short", "lead"), ("b", "long enough", "boss")):
+            add_account(db, "ann", "another one", "admin")
+        for name, password, role in (("", "long enough", "admin"), ("x" * 41, "long enough", "admin"), ("b", "short", "admin"), ("b", "long enough", "boss")):
             with pytest.raises(InputError):
                 add_account(db, name, password, role)
 

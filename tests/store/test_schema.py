@@ -10,10 +10,24 @@ import sqlite_utils
 from store import records
 from store.database import open_store, transaction
 from store.errors import StorageError
-from store.rows import as_record, as_row
+from store.records import Assignment, Flag, QueueEntry
+from store.rows import as_record, as_row, digest_id
 from store.schema import MIGRATIONS, table_of
 from tests.seeds import seed_project
 
+WORK_OF_THE_THIRD_SCHEMA = (
+    "INSERT INTO clip VALUES ('clip', 'd', 'e', 'v.mp4', NULL, 0, NULL, 'g', 'train')",
+    "INSERT INTO generator VALUES ('g', 'imported', 'somebody', NULL, NULL, NULL)",
+    "INSERT INTO candidate VALUES ('c1', 'narrative', 'clip', NULL, 'clip', 'g', NULL, 'He runs.', '2026-01-01')",
+    "INSERT INTO candidate VALUES ('c2', 'narrative', 'clip', NULL, 'clip', 'g', NULL, 'He waits.', '2026-01-01')",
+    "INSERT INTO queue_entry VALUES ('c1', 1, 2, 0)",
+    "INSERT INTO assignment VALUES ('c1', 'Ann', 'final', '2026-01-01', '2026-01-02')",
+    "INSERT INTO operation VALUES (1, 'operation-1', 'Ann', 'c1', 'submit', '{}', NULL, '2026-01-01')",
+    "INSERT INTO annotation VALUES ('a1', 'c1', 'Ann', 'final', 'reject', 0, 2, 3, '', NULL, 7.5, 0.5, 1, '2026-01-01')",
+    "INSERT INTO flag VALUES ('f1', 'a1', 'temporal_error', 3, 7, 'runs', 0.5, 1.0, 1, '')",
+    "INSERT INTO comparison VALUES ('k', 'Ann', 'clip', 'narrative', 'c1', 'c2', 'c1', 'tie', '2026-01-01')",
+    "INSERT INTO account VALUES ('Lea', 'lead', 'salt$key', '2026-01-01')",
+)
 RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
 
 
@@ -47,6 +61,27 @@ def test_a_database_of_the_first_schema_with_rows_comes_up_to_date(tmp_path: Pat
     with open_store(tmp_path) as db:
         assert db.table("clip").count == 1
         assert not MIGRATIONS.pending(db)
+
+
+def test_work_of_the_third_schema_becomes_round_one_of_the_default_batch(tmp_path: Path) -> None:
+    old = sqlite_utils.Database(tmp_path / "eyewitness.db")
+    MIGRATIONS.apply(old, stop_before="m004_studies")
+    for statement in WORK_OF_THE_THIRD_SCHEMA:
+        old.conn.execute(statement)
+    old.conn.commit()
+    old.conn.close()
+    with open_store(tmp_path) as db:
+        entry, lease, flag = (as_record(kind, next(db.query(f"SELECT * FROM {table_of(kind)}"))) for kind in (QueueEntry, Assignment, Flag))
+        assert (entry.batch_id, entry.part, entry.taken, entry.watchable) == ("default", "main", 1, False)
+        assert (lease.id, lease.round, lease.state) == (digest_id("assignment", "c1", "Ann", 1), 1, "final")
+        assert (flag.quote, flag.other_start, flag.props_up) == ("runs", None, "")
+        assert [row["name"] for row in db.query("SELECT name FROM operation JOIN annotation ON operation_sequence = sequence, account WHERE role = 'admin'")] == ["Lea"]
+        assert not list(db.query("PRAGMA foreign_key_check"))
+        with pytest.raises(sqlite3.IntegrityError, match="only grows"):
+            db.execute("DELETE FROM operation")
+        # The counter still follows the leases.
+        db.execute("UPDATE assignment SET state = 'released'")
+        assert next(db.query("SELECT taken FROM queue_entry"))["taken"] == 0
 
 
 def test_a_database_of_a_newer_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
