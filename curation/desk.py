@@ -7,16 +7,16 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-import numpy as np
 import sqlite_utils
 
 from curation.claims import ClaimSpan, sentence_claims
+from curation.clip_view import DeskQuestion, DeskSpan, clip_view, end_of
 from curation.work import NOT_BEGUN, WorkState, work_from_json
 from curation.work_flags import FlagState
 from store.annotations import annotation_of, finished_annotations, verdict_counts
 from store.batches import get_batch
 from store.candidates import get_candidate
-from store.clips import evidence_of, frame_times, get_clip, get_media, get_qa_pair, qa_pairs_of, subtitles_of
+from store.clips import get_clip, get_media, get_qa_pair
 from store.errors import NotFoundError
 from store.oplog import last_operation
 from store.queue import claim_next, entry_of, find_assignment, progress_of, renew_lease
@@ -26,27 +26,7 @@ from store.rows import digest_id
 from store.signals import suggestions_of
 
 EVERY = -1  # as a limit of SQLite: none
-CLOCK_GRAIN_S = 1e-4  # finer than any frame; what rounding may do to a time
 RECENT_WORDS = 90  # characters of a text in the list of finished items
-
-
-@dataclass(frozen=True)
-class DeskQuestion:
-    """A question with its given answer, as the data set has it."""
-
-    question: str
-    options: tuple[str, ...]
-    answer: str | None
-    answer_index: int | None
-
-
-@dataclass(frozen=True)
-class DeskSpan:
-    """A stretch of the clip in seconds on its own clock, with the words spoken there or none."""
-
-    start_s: float
-    end_s: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +77,15 @@ class FinishedItem:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How far an annotator got: items finished and still open, and how many of them with each verdict, skips included."""
+
+    done: int
+    open: int
+    verdicts: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Subject:
     """A candidate that was given to an annotator, with its clip and what was said so far."""
 
@@ -112,7 +101,7 @@ class Subject:
     @property
     def length_s(self) -> float | None:
         """The clip's length in seconds, or None when nothing says it."""
-        end_s = _end_s(self.clip, self.media)
+        end_s = end_of(self.clip, self.media)
         return None if end_s is None else end_s - self.clip.start_s
 
     @property
@@ -132,6 +121,17 @@ def next_item(db: sqlite_utils.Database, annotator: str, besides: Collection[str
     return item_for(db, annotator, lease.id) if lease else None
 
 
+def lease_items(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = (), first: str | None = None) -> list[str]:
+    """Lease the item to be shown and the one after it, and return them: none to two. `first` is one of the annotator's that is shown anyway.
+
+    Raises NotFoundError when `first` was not given to the annotator.
+    """
+    leased = [subject_of(db, annotator, first).assignment.id] if first else []
+    while len(leased) < 2 and (lease := claim_next(db, annotator, (*besides, *leased))):
+        leased.append(lease.id)
+    return leased
+
+
 def hold_items(db: sqlite_utils.Database, annotator: str, assignment_ids: Collection[str]) -> list[str]:
     """Renew the annotator's leases on these items; return those that are held. Call inside a transaction."""
     return [one for one in assignment_ids if (held := find_assignment(db, one)) and held.annotator == annotator and renew_lease(db, one)]
@@ -140,22 +140,15 @@ def hold_items(db: sqlite_utils.Database, annotator: str, assignment_ids: Collec
 def item_for(db: sqlite_utils.Database, annotator: str, assignment_id: str) -> DeskItem:
     """Return the item as this annotator may see it. Raises NotFoundError when it was not given to the annotator."""
     subject = subject_of(db, annotator, assignment_id)
-    candidate, clip, shown = subject.candidate, subject.clip, not subject.asks_first
+    candidate, shown = subject.candidate, not subject.asks_first
     work, sequence = _work(db, subject)
     done, still_open = progress_of(db, annotator)
-    pair = subject.question
     return DeskItem(
+        **vars(clip_view(db, candidate, answers=shown)),
         assignment_id=assignment_id,
         kind=candidate.kind,
         text=candidate.text if shown else None,
         text_sha256=subject.text_sha256 if shown else None,
-        media_digest=_shown_digest(subject.media),
-        start_s=clip.start_s,
-        end_s=_end_s(clip, subject.media),
-        frames=_frames(db, clip, subject.media),
-        questions=tuple(_question(one, shown) for one in ([pair] if pair else qa_pairs_of(db, clip.id))),
-        subtitles=tuple(DeskSpan(line.start_s, line.end_s, line.text) for line in subtitles_of(db, clip.id)),
-        evidence=tuple(DeskSpan(span.start_s, span.end_s, "") for span in (evidence_of(db, pair.id) if pair and shown else [])),
         claims=sentence_claims(candidate.text) if shown else (),
         asks_first=subject.asks_first,
         blind_answer=_blind_answer(subject.annotation),
@@ -188,9 +181,9 @@ def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedIt
     return [_finished(one, text) for one, text in found if text]
 
 
-def tally(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:
-    """Return how many items the annotator finished with each verdict."""
-    return verdict_counts(db, annotator)
+def tally(db: sqlite_utils.Database, annotator: str) -> Tally:
+    """Return what the annotator did, for the screen on which nothing waits."""
+    return Tally(*progress_of(db, annotator), verdict_counts(db, annotator))
 
 
 def _finished(annotation: Annotation, text: Candidate) -> FinishedItem:
@@ -227,32 +220,5 @@ def _blind_answer(annotation: Annotation | None) -> DeskAnswer | None:
     return DeskAnswer(annotation.blind_answer, annotation.blind_answer_index)
 
 
-def _question(pair: QAPair, shown: bool) -> DeskQuestion:
-    return DeskQuestion(pair.question, pair.options, pair.answer if shown else None, pair.answer_index if shown else None)
-
-
 def _media_of(db: sqlite_utils.Database, clip: Clip) -> Media | None:
     return get_media(db, clip.digest) if clip.digest else None
-
-
-def _shown_digest(media: Media | None) -> str | None:
-    """Return the digest of the file that a browser plays: the original, or its playable copy."""
-    if media is None:
-        return None
-    return media.digest if media.playable else media.proxy_digest
-
-
-def _end_s(clip: Clip, media: Media | None) -> float | None:
-    """Return where the clip ends on the file's clock: data sets round up, so that the file has the last word."""
-    known = [end for end in (clip.end_s, media.duration_s if media else None) if end is not None]
-    return min(known) if known else None
-
-
-def _frames(db: sqlite_utils.Database, clip: Clip, media: Media | None) -> tuple[float, ...]:
-    """Return when the frames of the clip are shown, on the clip's clock and to the microsecond."""
-    if media is None:
-        return ()
-    times = np.frombuffer(frame_times(db, _shown_digest(media) or media.digest) or frame_times(db, media.digest), dtype="<f8")
-    end_s = _end_s(clip, media)
-    inside = times[(times >= clip.start_s - CLOCK_GRAIN_S) & (times < (np.inf if end_s is None else end_s) - CLOCK_GRAIN_S)]
-    return tuple(np.maximum(np.round(inside - clip.start_s, 6), 0.0).tolist())

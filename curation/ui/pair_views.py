@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from curation.comparing import Piece, SideBySide, Subject, word_diff
+from curation.contrast import Piece, Subject, word_diff
 from curation.curating import Selection
 from curation.pairing import evidence_in_words
 from store.records import PreferencePair
@@ -39,21 +39,11 @@ video { width: 100%; max-height: 215px; background: #000; border-radius: 8px; }
 .text p { max-height: 330px; overflow-y: auto; }
 ins { color: inherit; text-decoration: underline 2px; font-weight: 700; background: color-mix(in srgb, #1a7f4b 18%, transparent); }
 del { color: inherit; text-decoration: line-through 2px; background: color-mix(in srgb, #d55e00 18%, transparent); }
-mark { color: inherit; background: none; padding: 0; text-decoration: underline dotted 2px; text-underline-offset: 3px; }
 """
 
 PICK_JS = """element.addEventListener('click', event => {
   const row = event.target.closest('[data-pair]');
   if (row) trigger('click', { pair: row.dataset.pair });
-});"""
-
-# Digits choose only while the two texts are on the screen and nobody is typing.
-KEYS_JS = """const keys = { 1: 'pairs-left', 2: 'pairs-right', 0: 'pairs-tie', 9: 'pairs-both-bad' };
-document.addEventListener('keydown', event => {
-  const typing = event.target.closest && event.target.closest('input, textarea, select, [contenteditable], video');
-  if (!keys[event.key] || event.repeat || event.ctrlKey || event.metaKey || event.altKey || typing || !element.offsetParent) return;
-  const button = document.getElementById(keys[event.key]);
-  if (button && !button.disabled) { event.preventDefault(); button.click(); }
 });"""
 
 
@@ -80,21 +70,6 @@ def pair_html(pair: PreferencePair, subject: Subject, chosen: str, rejected: str
         f'<article class="text" id="pairs-chosen"><h4>Chosen</h4><p dir="auto">{better}</p></article>'
         f'<article class="text" id="pairs-rejected"><h4>Rejected</h4><p dir="auto">{worse}</p></article></div>'
         f'<p class="note">{escape(pair.state.capitalize())}: {escape(evidence_in_words(pair))}.{note}</p>'
-    )
-
-
-def side_by_side_html(shown: SideBySide | None) -> str:
-    """Return the clip and the two texts, or that all is done; words of one text only are dotted, the same way on both sides."""
-    if shown is None:
-        return '<div class="empty">Nothing to compare: you have compared all pairs of texts. Those with a text of your own are left to others.</div>'
-    pieces = word_diff(shown.left, shown.right)
-    alike = _alike(pieces)
-    left = _marked(pieces, "rejected", "mark") if alike else escape(shown.left)
-    right = _marked(pieces, "chosen", "mark") if alike else escape(shown.right)
-    return (
-        f'<div class="bench">{subject_html(shown.subject)}'
-        f'<article class="text"><h4>Left</h4><p dir="auto">{left}</p></article>'
-        f'<article class="text"><h4>Right</h4><p dir="auto">{right}</p></article></div>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The Pairs page: decide on proposed pairs, choose side by side without knowing who wrote what, download."""
+"""The Pairs page: decide on proposed pairs, see whether choices side by side follow the side or the length, download."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,21 +8,23 @@ from typing import Any
 import gradio as gr
 import sqlite_utils
 
-from curation.comparing import Side, SideBySide, next_comparison, record_comparison, side_by_side, subject_of
+from curation.contrast import subject_of
 from curation.curating import pair_rows
 from curation.export import export_pairs_jsonl
 from curation.pairing import propose_pairs
-from curation.ui.pair_views import CSS, KEYS_JS, PICK_JS, counts_html, list_html, pair_html, side_by_side_html
+from curation.study.sides import side_report
+from curation.ui.pair_views import CSS, PICK_JS, counts_html, list_html, pair_html
+from curation.ui.side_views import sides_html
 from store.candidates import get_candidate
+from store.comparisons import list_comparisons, texts_of
 from store.context import Context
-from store.errors import NotFoundError, RefusedError
-from store.pairs import get_pair, list_comparisons, list_pairs, set_pair_state
+from store.errors import NotFoundError
+from store.pairs import get_pair, list_pairs, set_pair_state
 from store.records import Candidate
 
 STATES = ["proposed", "accepted", "dropped"]
 ORIGINS = ["all", "edit", "verdict", "comparison"]
 PER_PAGE = 25
-BLIND = "Watch the clip, then choose. Who wrote the texts is not shown, and the sides are drawn by lot."
 FORMAT = "One row a line in TRL's conversational preference format: prompt, chosen, rejected; beside them the clip, the origins and the evidence."
 
 
@@ -110,44 +112,14 @@ def _build_proposed(context: Context) -> None:
 
 
 def _build_side_by_side(context: Context, tab: gr.Tab) -> None:
-    # The browser says which two texts it shows: a second key before the answer to the first judges these again, not two that nobody has seen.
-    now = gr.Textbox(visible="hidden", elem_id="pairs-shown")
-    before = gr.State("")
-    note = gr.HTML(css_template=CSS, elem_id="pairs-progress")
-    names: tuple[tuple[str, Side, str], ...] = (
-        ("Left is better (1)", "left", "pairs-left"),
-        ("Right is better (2)", "right", "pairs-right"),
-        ("Tie (0)", "tie", "pairs-tie"),
-        ("Both bad (9)", "both_bad", "pairs-both-bad"),
-    )
-    with gr.Row():
-        buttons = [gr.Button(text, size="md", interactive=False, elem_id=elem_id) for text, _, elem_id in names]
-        undo = gr.Button("Back to the last one", size="md", scale=0, min_width=200, interactive=False, elem_id="pairs-undo")
-    texts = gr.HTML(css_template=CSS, js_on_load=KEYS_JS, elem_id="pairs-texts")
-    shown = [now, before, note, texts, *buttons, undo]
+    gr.Button("Compare texts", link="/compare", variant="primary", size="md", scale=0, min_width=180, elem_id="pairs-compare")
+    report = gr.HTML(css_template=CSS, elem_id="pairs-sides")
 
-    def show(last: str, request: gr.Request) -> list[Any]:
+    def show_sides() -> str:
         with context.open() as db:
-            return _compare(db, next_comparison(db, _name(request)), last, _name(request))
+            return sides_html(side_report(list_comparisons(db), texts_of(db)))
 
-    def go_back(last: str, request: gr.Request) -> list[Any]:
-        with context.open() as db:
-            following = next_comparison(db, _name(request))
-            again = side_by_side(db, _name(request), *_ids(last), following.waiting if following else 0)
-            return _compare(db, again, "", _name(request))
-
-    def choose(side: Side) -> Callable[..., list[Any]]:
-        def chosen(now: str, request: gr.Request) -> list[Any]:
-            with context.open() as db:
-                record_comparison(db, _name(request), *_ids(now), side)
-                return _compare(db, next_comparison(db, _name(request)), now, _name(request))
-
-        return chosen
-
-    gr.on([tab.select], context.handler(show), [before], shown, show_progress="hidden")
-    undo.click(context.handler(go_back), [before], shown)
-    for button, (_, side, _) in zip(buttons, names, strict=True):
-        button.click(context.handler(choose(side)), [now], shown, show_progress="hidden")
+    gr.on([tab.select], context.handler(show_sides), None, [report], show_progress="hidden")
 
 
 def _build_export(context: Context, tab: gr.Tab) -> None:
@@ -194,31 +166,8 @@ def _after(view: View) -> str | None:
     return next(iter(view.shown[place + 1 :]), None)
 
 
-def _compare(db: sqlite_utils.Database, shown: SideBySide | None, last: str, annotator: str) -> list[Any]:
-    """Return what the Side by side tab shows; `last` names the two texts before."""
-    done = sum(one.annotator == annotator for one in list_comparisons(db))
-    note = f'<p class="note">You have compared {done}; {shown.waiting if shown else 0} wait. {BLIND}</p>'
-    buttons = [gr.Button(interactive=shown is not None) for _ in range(4)]
-    now = f"{shown.a_id} {shown.b_id}" if shown else ""
-    return [now, last, note, side_by_side_html(shown), *buttons, gr.Button(interactive=bool(last))]
-
-
-def _ids(shown: str) -> tuple[str, str]:
-    """Return the two candidates that the browser names. Raises NotFoundError when it names none."""
-    a_id, _, b_id = shown.partition(" ")
-    if not a_id or not b_id:
-        raise NotFoundError("There is nothing to compare on the screen. Load the page again.")
-    return a_id, b_id
-
-
 def _text(db: sqlite_utils.Database, candidate_id: str) -> Candidate:
     found = get_candidate(db, candidate_id)
     if found is None:
         raise NotFoundError(f"There is no candidate {candidate_id}. Load the page again.")
     return found
-
-
-def _name(request: gr.Request) -> str:
-    if not request.username:
-        raise RefusedError("Sign in first: a choice is kept under a name.")
-    return request.username

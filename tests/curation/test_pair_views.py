@@ -1,18 +1,16 @@
 """What the Pairs and Agreement pages show: escaped, blind, and readable without colour."""
 
 from html.parser import HTMLParser
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.comparing import SideBySide, Subject, next_comparison
+from curation.contrast import Subject
 from curation.curating import Selection
 from curation.pairing import Evidence
 from curation.study.agreement import agreement_table
 from curation.ui.agreement import plot_svg, table_html
-from curation.ui.pair_views import counts_html, list_html, pair_html, side_by_side_html
-from store.database import open_store
+from curation.ui.pair_views import counts_html, list_html, pair_html
 from store.records import PreferencePair
 from tests.curation.annotating import annotate, memory_store
 from tests.seeds import seed_project
@@ -78,7 +76,6 @@ def test_no_word_of_the_data_becomes_markup(question: str, chosen: str, rejected
     shown = [
         pair_html(pair, subject, chosen, rejected),
         list_html([(pair, subject)], name, 1, 0),
-        side_by_side_html(SideBySide(subject, "a", "b", "a", chosen, rejected, 1)),
         counts_html({}, Selection((), {name: 1}, {}), "accepted"),
     ]
     for html in shown:
@@ -103,17 +100,6 @@ def test_differences_are_marked_by_line_and_weight_and_left_unmarked_where_all_d
     assert not Reader(apart).tags & {"ins", "del"}
     assert "share few words" in apart
     assert "No file of this clip can be played" in apart
-
-
-def test_side_by_side_names_no_generator_and_marks_both_sides_alike(tmp_path: Path) -> None:
-    with open_store(tmp_path) as db:
-        seeded = seed_project(db)
-        annotate(db, seeded.rival, "bo", "reject", edited="In one he runs towards the net.")
-        html = "".join(side_by_side_html(next_comparison(db, name)) for name in ("ann", "cy", "dee"))
-    assert "secret" not in html
-    assert "bo" not in Reader(html).text.split()
-    assert not Reader(html).tags & {"ins", "del"}
-    assert "/media/" + (seeded.clip.digest or "") in html
 
 
 def test_agreement_shows_n_and_reasons_and_never_nan() -> None:
