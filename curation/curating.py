@@ -13,9 +13,10 @@ from typing import Any
 import sqlite_utils
 
 from curation.votes import Votes, standing_edits, votes_by_candidate
-from store.annotations import final_annotations
+from store.annotations import final_annotations, first_annotations
 from store.candidates import list_candidates, list_generators
 from store.clips import get_media, get_qa_pair, list_clips
+from store.decisions import list_rulings
 from store.errors import InputError
 from store.pairs import list_pairs
 from store.records import Annotation, Candidate, Clip, PreferencePair, QAPair
@@ -32,10 +33,10 @@ _MARK = re.compile(r"<\|[a-z_]+\|>")
 
 @dataclass(frozen=True)
 class AcceptRule:
-    """Which texts an SFT set takes: accepted by a strict majority of at least `min_annotations`, and the edits by people."""
+    """Which texts an SFT set takes: accepted by a strict majority of at least `min_annotations`, or by a decision, and the edits by people."""
 
-    min_annotations: int = 1  # final annotations of a text, skips left out
-    edits: bool = True  # take edits that their author has not taken back, unless a strict majority rejects them
+    min_annotations: int = 1  # final annotations of a text, skips left out; a decision is enough by itself
+    edits: bool = True  # take edits that their author has not taken back, unless a strict majority or a decision rejects them
     kinds: tuple[str, ...] = TRAINED_KINDS
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ def accepted_candidates(
     accepted = []
     for candidate in candidates:
         own = votes.get(candidate.id, Votes())
-        by_vote = len(own.annotations) >= rule.min_annotations and own.agree_on("accept")
+        by_vote = own.enough(rule.min_annotations) and own.agree_on("accept")
         by_edit = rule.edits and candidate.id in edits and not own.agree_on("reject")
         if candidate.kind in rule.kinds and (by_vote or by_edit):
             behind = (*own.ids, *(a.id for a in edits.get(candidate.id, ())))
@@ -97,20 +98,22 @@ def accepted_candidates(
 
 def accepted_rows(db: sqlite_utils.Database, rule: AcceptRule) -> Selection:
     """Return the SFT rows that `rule` accepts now, in order of id; reads all candidates and final annotations."""
-    candidates, annotations = list_candidates(db), final_annotations(db)
+    candidates, annotations = list_candidates(db), first_annotations(db)
     edits = standing_edits(candidates, list_generators(db), annotations)
-    accepted = accepted_candidates(candidates, votes_by_candidate(annotations), edits, rule)
-    drafts = [_Draft(candidate.id, candidate, None, _text_source(candidate, behind)) for candidate, behind in accepted]
+    votes = votes_by_candidate(annotations, list_rulings(db))
+    accepted = accepted_candidates(candidates, votes, edits, rule)
+    drafts = [_Draft(candidate.id, candidate, None, _text_source(candidate, behind, votes)) for candidate, behind in accepted]
     return _selection(db, drafts, Counter())
 
 
 def pair_rows(db: sqlite_utils.Database, state: str = "accepted") -> Selection:
     """Return the DPO rows of the pairs in `state`, in order of id; the same two texts from several origins are one row.
 
-    Left out are pairs that another pair contradicts, and those from edits and verdicts whose chosen text a strict majority rejects now.
+    Left out are pairs that another pair contradicts, and those from edits and verdicts whose chosen text a strict majority, or a decision in
+    its place, rejects now.
     """
     candidates = {candidate.id: candidate for candidate in list_candidates(db)}
-    votes = votes_by_candidate(final_annotations(db))
+    votes = votes_by_candidate(final_annotations(db), list_rulings(db))
     merged: dict[tuple[str, str], list[PreferencePair]] = defaultdict(list)
     for pair in list_pairs(db, state):
         merged[pair.chosen_id, pair.rejected_id].append(pair)
@@ -120,10 +123,11 @@ def pair_rows(db: sqlite_utils.Database, state: str = "accepted") -> Selection:
             left_out["another pair of the same state says the opposite"] += 1
         elif votes.get(chosen, Votes()).agree_on("reject") and all(pair.origin != "comparison" for pair in pairs):
             # Side by side "both bad" was there to be chosen, so that a choice stands: one rejected text may still be the better one.
-            left_out["a majority has rejected the chosen text"] += 1
+            left_out[f"{'a decision' if votes[chosen].ruling else 'a majority'} has rejected the chosen text"] += 1
         else:
             row_id = digest_id("pair row", chosen, rejected)
-            drafts.append(_Draft(row_id, candidates[chosen], candidates[rejected], _pair_source(pairs, candidates[chosen], candidates[rejected])))
+            source = _pair_source(pairs, candidates[chosen], candidates[rejected], votes)
+            drafts.append(_Draft(row_id, candidates[chosen], candidates[rejected], source))
     return _selection(db, drafts, left_out)
 
 
@@ -240,17 +244,18 @@ def _sources(clip: Clip) -> list[tuple[str, str]]:
     return [("group", clip.group_key), *([("file", clip.digest)] if clip.digest else [])]
 
 
-def _text_source(candidate: Candidate, behind: tuple[str, ...]) -> dict[str, Any]:
+def _text_source(candidate: Candidate, behind: tuple[str, ...], votes: Mapping[str, Votes]) -> dict[str, Any]:
     return {
         "candidate_id": candidate.id,
         "parent_id": candidate.parent_id,
         "subject_id": candidate.subject_id,
         "generator_id": candidate.generator_id,
         "annotation_ids": sorted(behind),
+        "decision_ids": _decisions([candidate.id], votes),
     }
 
 
-def _pair_source(pairs: Sequence[PreferencePair], chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
+def _pair_source(pairs: Sequence[PreferencePair], chosen: Candidate, rejected: Candidate, votes: Mapping[str, Votes]) -> dict[str, Any]:
     evidence = [json.loads(pair.evidence) for pair in pairs]
     return {
         "subject_id": chosen.subject_id,
@@ -262,4 +267,10 @@ def _pair_source(pairs: Sequence[PreferencePair], chosen: Candidate, rejected: C
         "origins": [pair.origin for pair in pairs],
         "annotation_ids": sorted({found for one in evidence for found in one.get("annotation_ids", [])}),
         "comparison_ids": sorted({found for one in evidence for found in one.get("comparison_ids", [])}),
+        "decision_ids": _decisions([chosen.id, rejected.id], votes),
     }
+
+
+def _decisions(candidate_ids: Sequence[str], votes: Mapping[str, Votes]) -> list[str]:
+    """Return the decisions that count for these candidates in place of their votes."""
+    return [ruling.decision.id for one in candidate_ids if (ruling := votes.get(one, Votes()).ruling)]

@@ -105,6 +105,7 @@ def datasheet(made: CuratedSet, selection: Selection, agreement: Sequence[Agreem
     """Return what the set holds, by which rule, and how far the annotators behind it agree, as Markdown."""
     rows = selection.rows
     clips = len({row.clip_id for row in rows})
+    decided = sum(bool(row.source["decision_ids"]) for row in rows)
     lines = [
         f"# {_cell(made.name)}",
         "",
@@ -117,6 +118,7 @@ def datasheet(made: CuratedSet, selection: Selection, agreement: Sequence[Agreem
         *_table(("split", "kind", "rows"), [(*pair, str(n)) for pair, n in sorted(Counter((row.split, row.kind) for row in rows).items())]),
         "",
         "The split goes by source video: clips that share a group or a file are in one split only.",
+        f"An adjudicator's decision stands in place of votes behind {decided} of the {len(rows)} rows; their `source` names it under decision_ids.",
         "",
         "## Left out",
         "",

@@ -9,17 +9,22 @@ from typing import Any
 import sqlite_utils
 
 from curation.votes import Votes, standing_edits, votes_by_candidate
-from store.annotations import final_annotations, flags_of_finals
+from store.annotations import first_annotations, flags_of_finals
 from store.candidates import list_candidates, list_generators
+from store.comparisons import comparisons_between, list_comparisons
 from store.database import transaction
-from store.pairs import add_pair, comparisons_between, list_comparisons, list_pairs, remove_pair, update_pair
+from store.decisions import list_rulings
+from store.pairs import add_pair, list_pairs, pairs_of_ids, remove_pair, update_pair
 from store.records import Annotation, Candidate, Comparison, Flag, PreferencePair
 from store.rows import digest_id, utc_now
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Why one text is thought better than another. `*_of` counts the people asked, `*_for` those who spoke for the pair."""
+    """Why one text is thought better than another. `*_of` counts the people asked, `*_for` those who spoke for the pair.
+
+    Where an adjudicator decided, that is why, whatever the counts say.
+    """
 
     annotation_ids: tuple[str, ...] = ()
     comparison_ids: tuple[str, ...] = ()
@@ -29,6 +34,8 @@ class Evidence:
     chosen_of: int = 0
     rejected_for: int = 0
     rejected_of: int = 0
+    chosen_by_decision: bool = False
+    rejected_by_decision: bool = False
 
     def to_json(self) -> str:
         """Return the evidence as JSON text with the same fields for every origin."""
@@ -45,7 +52,10 @@ class Evidence:
 def edit_pairs(
     candidates: Sequence[Candidate], edits: Mapping[str, tuple[Annotation, ...]], flags: Iterable[Flag], votes: Mapping[str, Votes]
 ) -> list[PreferencePair]:
-    """Return a pair for each standing edit, over its original; none when a strict majority rejects the edit."""
+    """Return a pair for each standing edit, over its original; none when a strict majority, or a decision in its place, rejects the edit.
+
+    A decision on the original says which flags led to the edit, in place of those that its author set.
+    """
     by_id = {candidate.id: candidate for candidate in candidates}
     kinds = _kinds_by_annotation(flags)
     pairs = []
@@ -57,7 +67,7 @@ def edit_pairs(
         evidence = Evidence(
             annotation_ids=tuple(a.id for a in makers),
             annotators=tuple(a.annotator for a in makers),
-            flags=tuple(kind for a in makers for kind in kinds[a.id]),
+            flags=Votes(makers, votes.get(original.id, Votes()).ruling).flag_kinds(kinds),
             chosen_for=len(makers),
             chosen_of=len(makers),
         )
@@ -66,7 +76,10 @@ def edit_pairs(
 
 
 def verdict_pairs(candidates: Sequence[Candidate], votes: Mapping[str, Votes], flags: Iterable[Flag]) -> list[PreferencePair]:
-    """Return each candidate that a strict majority accepts over each of the same subject and kind that one rejects and somebody flagged."""
+    """Return each candidate that a strict majority accepts over each of the same subject and kind that one rejects and somebody flagged.
+
+    A decision counts in place of the votes, and so do its flags.
+    """
     kinds = _kinds_by_annotation(flags)
     groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -75,7 +88,7 @@ def verdict_pairs(candidates: Sequence[Candidate], votes: Mapping[str, Votes], f
     pairs = []
     for group in groups.values():
         accepted = [c for c in group if votes[c.id].agree_on("accept")]
-        rejected = [c for c in group if votes[c.id].agree_on("reject") and any(kinds[i] for i in votes[c.id].ids)]
+        rejected = [c for c in group if votes[c.id].agree_on("reject") and votes[c.id].flag_kinds(kinds)]
         for better in accepted:
             for worse in rejected:
                 if _differ(better, worse):
@@ -86,11 +99,11 @@ def verdict_pairs(candidates: Sequence[Candidate], votes: Mapping[str, Votes], f
 def comparison_pairs(candidates: Iterable[Candidate], comparisons: Iterable[Comparison]) -> list[PreferencePair]:
     """Return a pair for each two candidates of which one won more comparisons: accepted when nobody said otherwise, else proposed.
 
-    Ties and "both bad" win nothing, but they are "otherwise"; as many wins as losses give no pair.
+    Ties and "both bad" win nothing, but they are "otherwise"; as many wins as losses give no pair. Round 1 alone counts: a repeat is no second vote.
     """
     by_id = {candidate.id: candidate for candidate in candidates}
     groups: dict[tuple[str, str], list[Comparison]] = defaultdict(list)
-    for comparison in comparisons:
+    for comparison in (one for one in comparisons if one.round == 1):
         groups[comparison.a_id, comparison.b_id].append(comparison)
     pairs = []
     for (a_id, b_id), told in groups.items():
@@ -112,8 +125,9 @@ def evidence_in_words(pair: PreferencePair) -> str:
     if pair.origin == "edit":
         return f"edited by {people or 'a person, imported'}" + (f"; flagged in the original: {flags}" if flags else "; no flag")
     if pair.origin == "verdict":
-        counts = f"accepted by {evidence.chosen_for} of {evidence.chosen_of} over rejected by {evidence.rejected_for} of {evidence.rejected_of}"
-        return f"{counts}; flagged: {flags or 'nothing'}; by {people}"
+        chosen = "decision" if evidence.chosen_by_decision else f"{evidence.chosen_for} of {evidence.chosen_of}"
+        rejected = "decision" if evidence.rejected_by_decision else f"{evidence.rejected_for} of {evidence.rejected_of}"
+        return f"accepted by {chosen} over rejected by {rejected}; flagged: {flags or 'nothing'}; by {people}"
     return f"chosen side by side by {evidence.chosen_for} of {evidence.chosen_of}; asked: {people}"
 
 
@@ -122,8 +136,8 @@ def propose_pairs(db: sqlite_utils.Database) -> int:
 
     What a person decided stays; a proposal whose evidence is gone goes.
     """
-    candidates, annotations, flags = list_candidates(db), final_annotations(db), flags_of_finals(db)
-    votes = votes_by_candidate(annotations)
+    candidates, annotations, flags = list_candidates(db), first_annotations(db), flags_of_finals(db)
+    votes = votes_by_candidate(annotations, list_rulings(db))
     edits = standing_edits(candidates, list_generators(db), annotations)
     derived = [
         *edit_pairs(candidates, edits, flags, votes),
@@ -136,7 +150,8 @@ def propose_pairs(db: sqlite_utils.Database) -> int:
 def refresh_comparison_pairs(db: sqlite_utils.Database, a: Candidate, b: Candidate) -> None:
     """Bring the pair that side-by-side choices make of these two up to date. Call inside a transaction."""
     derived = comparison_pairs([a, b], comparisons_between(db, a.id, b.id))
-    _apply(db, [pair for pair in list_pairs(db) if pair.origin == "comparison" and {pair.chosen_id, pair.rejected_id} == {a.id, b.id}], derived)
+    stored = pairs_of_ids(db, [_pair_id(a.id, b.id, "comparison"), _pair_id(b.id, a.id, "comparison")])
+    _apply(db, stored, derived)
 
 
 def _reconcile(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:
@@ -180,20 +195,26 @@ def _updated(stored: PreferencePair, derived: PreferencePair) -> PreferencePair:
 
 
 def _pair(chosen: Candidate, rejected: Candidate, origin: str, evidence: Evidence) -> PreferencePair:
-    pair_id = digest_id("pair", chosen.id, rejected.id, origin)
+    pair_id = _pair_id(chosen.id, rejected.id, origin)
     return PreferencePair(pair_id, chosen.subject_id, chosen.kind, chosen.id, rejected.id, origin, evidence.to_json(), "proposed", utc_now())
 
 
-def _verdict_evidence(better: Votes, worse: Votes, kinds: Mapping[str, list[str]]) -> Evidence:
+def _pair_id(chosen_id: str, rejected_id: str, origin: str) -> str:
+    return digest_id("pair", chosen_id, rejected_id, origin)
+
+
+def _verdict_evidence(better: Votes, worse: Votes, kinds: Mapping[str, Sequence[str]]) -> Evidence:
     told = (*better.annotations, *worse.annotations)
     return Evidence(
         annotation_ids=tuple(a.id for a in told),
         annotators=tuple(a.annotator for a in told),
-        flags=tuple(kind for a in worse.annotations for kind in kinds[a.id]),
+        flags=worse.flag_kinds(kinds),
         chosen_for=better.count("accept"),
         chosen_of=len(better.annotations),
         rejected_for=worse.count("reject"),
         rejected_of=len(worse.annotations),
+        chosen_by_decision=better.ruling is not None,
+        rejected_by_decision=worse.ruling is not None,
     )
 
 

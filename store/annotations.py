@@ -10,18 +10,25 @@ import sqlite_utils
 
 from store.records import Annotation, ClaimTick, Flag
 from store.replay import Work
-from store.rows import as_record, as_row
+from store.rows import as_record
 
 
 def put_work(db: sqlite_utils.Database, work: Work) -> None:
     """Set an annotation, exactly these flags and exactly these ticks. Call inside a transaction, after the operation behind it was appended."""
-    db.table("annotation").upsert(as_row(work.annotation), pk="id")
     db.execute("DELETE FROM flag WHERE annotation_id = ?", [work.annotation.id])
     db.execute("DELETE FROM claim_tick WHERE annotation_id = ?", [work.annotation.id])
-    for flag in work.flags:
-        db.table("flag").insert(as_row(flag))
-    for tick in work.ticks:
-        db.table("claim_tick").insert(as_row(tick))
+    db.execute(
+        """REPLACE INTO annotation VALUES (:id, :candidate_id, :annotator, :round, :state, :verdict, :no_error, :omission, :factual_consistency,
+           :logical_coherence, :note, :edited_text, :skip_reason, :blind_answer, :blind_answer_index, :seconds_spent, :watched_share,
+           :operation_sequence, :updated_at)""",
+        vars(work.annotation),
+    )
+    db.conn.executemany(
+        """INSERT INTO flag VALUES (:id, :annotation_id, :kind, :text_start, :text_end, :quote, :start_s, :end_s, :severity, :comment,
+           :other_start, :other_end, :other_quote, :other_start_s, :other_end_s, :claimed_order, :true_order, :props_up)""",
+        map(vars, work.flags),
+    )
+    db.conn.executemany("INSERT INTO claim_tick VALUES (:annotation_id, :text_start, :text_end, :support)", map(vars, work.ticks))
 
 
 def work_of(db: sqlite_utils.Database, candidate_id: str, annotator: str, round_: int = 1) -> Work | None:
@@ -44,6 +51,11 @@ def flags_of(db: sqlite_utils.Database, annotation_id: str) -> list[Flag]:
 def ticks_of(db: sqlite_utils.Database, annotation_id: str) -> list[ClaimTick]:
     """Return the claim ticks of one annotation, in the order they were set."""
     return [as_record(ClaimTick, row) for row in db.query("SELECT * FROM claim_tick WHERE annotation_id = ? ORDER BY rowid", [annotation_id])]
+
+
+def first_annotations(db: sqlite_utils.Database) -> list[Annotation]:
+    """Return all annotations of round 1, drafts included, in order of candidate and annotator; one row an annotation."""
+    return [as_record(Annotation, row) for row in db.query("SELECT * FROM annotation WHERE round = 1 ORDER BY candidate_id, annotator")]
 
 
 def final_annotations(db: sqlite_utils.Database) -> list[Annotation]:

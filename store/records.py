@@ -139,12 +139,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Seat:
-    """One annotator in one batch: how many items were given, and the rank of the last one that was claimed."""
+    """One annotator in one batch. Triggers count; nothing that is open to the annotator stands at or before the cursor."""
 
     batch_id: str
     annotator: str
-    position: int
-    cursor: int
+    position: int  # items given, asked again included
+    cursor: int  # rank of the last item that was claimed
+    done: int  # of these, final or skipped
 
 
 @dataclass(frozen=True)
@@ -330,6 +331,14 @@ class DecisionFlag:
     end_s: float | None
     severity: int
     comment: str
+    other_start: int | None  # as in Flag
+    other_end: int | None
+    other_quote: str
+    other_start_s: float | None
+    other_end_s: float | None
+    claimed_order: str | None
+    true_order: str | None
+    props_up: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from store.errors import StorageError
+from store.schema_seats import add_seats
 from store.schema_studies import add_studies
 
 MIGRATIONS = Migrations("eyewitness")
@@ -298,6 +299,12 @@ def m003_pairs_and_runs(db: sqlite_utils.Database) -> None:
 def m004_studies(db: sqlite_utils.Database) -> None:
     """Batches, rounds, claim ticks, decisions, questions on the guidelines, roles and invitations."""
     add_studies(db)
+
+
+@MIGRATIONS()
+def m005_seats(db: sqlite_utils.Database) -> None:
+    """Seats that count, and a queue whose cursors never turn back."""
+    add_seats(db)
 
 
 def table_of(record: type) -> str:

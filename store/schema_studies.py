@@ -228,7 +228,13 @@ def _remake_comparisons(db: sqlite_utils.Database) -> None:
             FOREIGN KEY (subject_id, kind, a_id) REFERENCES candidate (subject_id, kind, id),
             FOREIGN KEY (subject_id, kind, b_id) REFERENCES candidate (subject_id, kind, id)
         ) STRICT""",
-        """INSERT INTO new_comparison SELECT id, annotator, subject_id, kind, a_id, b_id, left_id, 1, outcome, NULL, created_at FROM comparison ORDER BY rowid""",
+        """INSERT INTO new_comparison
+           SELECT id, annotator, subject_id, kind, a_id, b_id, left_id, 1, outcome, NULL, created_at FROM comparison ORDER BY rowid""",
+        # They were made before the log knew of comparisons: it learns of them now.
+        """INSERT INTO operation (id, annotator, candidate_id, round, kind, payload, client_at, server_at)
+           SELECT 'migrated-' || id, annotator, a_id, 1, 'compare', json_object('subject_id', subject_id, 'kind', kind,
+                  'a_id', a_id, 'b_id', b_id, 'left_id', left_id, 'outcome', outcome, 'seconds_spent', NULL), NULL, created_at
+           FROM comparison ORDER BY rowid""",
         "DROP TABLE comparison",
         "ALTER TABLE new_comparison RENAME TO comparison",
         "CREATE INDEX comparison_by_pair ON comparison (a_id, b_id)",
@@ -259,6 +265,12 @@ def _make_adjudication(db: sqlite_utils.Database) -> None:
             start_s REAL CHECK (start_s >= 0), end_s REAL CHECK (end_s >= start_s),
             severity INTEGER NOT NULL CHECK (severity BETWEEN 0 AND 3),
             comment TEXT NOT NULL,
+            other_start INTEGER CHECK (other_start >= 0), other_end INTEGER CHECK (other_end > other_start),
+            other_quote TEXT NOT NULL,
+            other_start_s REAL CHECK (other_start_s >= 0), other_end_s REAL CHECK (other_end_s >= other_start_s),
+            claimed_order TEXT CHECK (claimed_order IN ('before', 'after', 'same')),
+            true_order TEXT CHECK (true_order IN ('before', 'after', 'same', 'absent')),
+            props_up TEXT NOT NULL,
             PRIMARY KEY (decision_id, position)
         ) STRICT""",
         """CREATE TABLE guideline_issue (

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import sqlite_utils
 
-from curation.work import VERDICTS, flag_names
+from curation.work import VERDICTS
+from curation.work_flags import flag_names
 from store.annotations import final_annotations, flags_of_finals
 from store.records import Annotation
 

@@ -1,5 +1,6 @@
 """Annotations, edits and comparisons put into a store without a desk, and stores that live in memory."""
 
+import dataclasses
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +17,7 @@ from store.replay import Work
 from store.rows import digest_id, utc_now
 from store.schema import migrate
 
-NO_OTHER: dict[str, Any] = {name: None for name in ("other_start", "other_end", "other_start_s", "other_end_s", "claimed_order", "true_order")}
+NO_OTHER: dict[str, Any] = dict.fromkeys(("other_start", "other_end", "other_start_s", "other_end_s", "claimed_order", "true_order"))
 NO_OTHER |= {"other_quote": "", "props_up": ""}
 
 
@@ -73,7 +74,8 @@ def annotate(
     made = annotation_of(candidate, annotator, verdict, edited, stars)
     with transaction(db):
         count = next(db.query("SELECT count(*) AS n FROM operation"))["n"]
-        append_operation(db, NewOperation(f"operation-{count}", annotator, candidate.id, "submit", "{}"))
+        kept = append_operation(db, NewOperation(f"operation-{count}", annotator, candidate.id, "submit", "{}"))
+        made = dataclasses.replace(made, operation_sequence=kept.sequence)
         put_work(db, Work(made, tuple(flag_of(made, kind, number) for number, kind in enumerate(flags)), ()))
     if edited is None:
         return None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.study.agreement import AgreementRow, Measure, agreement_csv, agreement_of, agreement_table, alpha_of, measures, t_quantile
-from curation.work import flag_names
+from curation.work_flags import flag_names
 from tests.curation.annotating import annotate, memory_store
 from tests.seeds import seed_project
 

@@ -9,7 +9,6 @@ import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.comparing import left_of, record_comparison
 from curation.curating import AcceptRule, Selection, accepted_rows, final_answer, held_out_splits, load_prompts, pair_rows, prompt_for
 from curation.pairing import propose_pairs
 from store.candidates import add_candidate, candidate_of, list_candidates
@@ -19,6 +18,7 @@ from store.errors import InputError
 from store.pairs import list_pairs, set_pair_state
 from store.records import Clip, Media, QAPair
 from tests.curation.annotating import annotate, memory_store
+from tests.curation.choosing import choose_text
 from tests.seeds import OTHER_WRITER, WRITER, Seeded, seed_project
 
 VERDICTS = ["accept", "reject", "unsure", "skip"]
@@ -286,8 +286,7 @@ def test_an_accepted_pair_is_left_out_once_a_majority_rejects_its_chosen_text(db
     for annotator in ("bo", "cy"):
         annotate(db, seeded.rationale, annotator, "reject", ["other"])
     assert only(pair_rows(db), "a majority has rejected the chosen text")
-    side = "left" if left_of("ann", seeded.rationale.id, seeded.rival.id) == seeded.rationale.id else "right"
-    record_comparison(db, "ann", seeded.rationale.id, seeded.rival.id, side)  # type: ignore[arg-type]
+    choose_text(db, "ann", seeded.rationale.id, seeded.rival.id)
     assert pair_rows(db).rows, "side by side, the better of two rejected texts may be chosen"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from curation.comparing import record_comparison
 from curation.export import export_pairs_jsonl, freeze_set
 from curation.pairing import propose_pairs
 from store.clips import set_health
@@ -18,6 +17,7 @@ from store.errors import InputError, StorageError
 from store.pairs import list_pairs, set_pair_state
 from store.records import CuratedSet
 from tests.curation.annotating import annotate
+from tests.curation.choosing import choose_side
 from tests.seeds import Seeded, seed_project
 from training.rows import load_set
 
@@ -34,7 +34,7 @@ def fill(data: Path, names: tuple[str, ...] = ("one", "two", "three")) -> list[S
             annotate(db, seeded.narrative, "ann", "accept")
             annotate(db, seeded.rationale, "ann", "reject", ["temporal_error"], edited=AWKWARD)
             annotate(db, seeded.rival, "ann", "reject", ["justified_fabrication"])
-            record_comparison(db, "ann", seeded.rationale.id, seeded.rival.id, "left")
+            choose_side(db, "ann", seeded.rationale.id, seeded.rival.id, "left")
             made.append(seeded)
         propose_pairs(db)
         for pair in list_pairs(db, "proposed"):

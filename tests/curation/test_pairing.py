@@ -1,7 +1,6 @@
 """Preference pairs: what makes one, what unmakes it, and that choosing by hand is blind."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,18 @@ import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.comparing import left_of, next_comparison, record_comparison, side_by_side, word_diff
+from curation.contrast import word_diff
 from curation.pairing import Evidence, comparison_pairs, edit_pairs, evidence_in_words, propose_pairs, verdict_pairs
 from curation.votes import Votes, standing_edits, votes_by_candidate
-from store.candidates import add_candidate, candidate_of, generator_of
-from store.clips import give_media
+from store.annotations import first_annotations
+from store.candidates import add_candidate, candidate_of, generator_of, list_candidates, list_generators
+from store.comparisons import list_comparisons
 from store.database import open_store
-from store.errors import InputError, NotFoundError
-from store.pairs import list_comparisons, list_pairs, set_pair_state
+from store.pairs import list_pairs, set_pair_state
 from store.records import Annotation, Candidate, Comparison, Flag, Generator, PreferencePair
 from store.rows import digest_id
 from tests.curation.annotating import annotate, annotation_of, flag_of, memory_store
+from tests.curation.choosing import choose_side, choose_text, shown_of, undo
 from tests.seeds import OTHER_WRITER, WRITER, seed_project
 
 PEOPLE = ("ann", "bo", "cy")
@@ -80,7 +80,8 @@ def worlds(draw: st.DrawFn) -> World:
         for a_id, b_id in [(a, b) for a in ids for b in ids if a < b]:
             for annotator in draw(st.lists(st.sampled_from(PEOPLE), unique=True)):
                 outcome = draw(st.sampled_from(["a", "b", "tie", "both_bad"]))
-                comparisons.append(Comparison(digest_id(annotator, a_id, b_id), annotator, f"qa {subject}", "rationale", a_id, b_id, a_id, outcome, ""))
+                made_id = digest_id(annotator, a_id, b_id)
+                comparisons.append(Comparison(made_id, annotator, f"qa {subject}", "rationale", a_id, b_id, a_id, 1, outcome, None, ""))
         candidates |= {one.id: one for one in own}
     return World(tuple(candidates.values()), (WRITER, OTHER_WRITER, *people), tuple(annotations), tuple(flags), tuple(comparisons))
 
@@ -217,58 +218,14 @@ def test_an_edit_that_others_reject_is_not_proposed(db: sqlite_utils.Database) -
 # Side by side.
 
 
-def test_side_by_side_shows_each_pair_once_to_each_annotator_and_nobody_who_wrote_it(db: sqlite_utils.Database) -> None:
-    seeded = seed_project(db)
-    shown = next_comparison(db, "ann")
-    assert shown
-    assert shown.waiting == 1
-    assert {shown.left, shown.right} == {seeded.rationale.text, seeded.rival.text}
-    assert "secret" not in json.dumps(dataclasses.asdict(shown))
-    assert next_comparison(db, "ann") == shown, "the same until the answer is in"
-    record_comparison(db, "ann", shown.a_id, shown.b_id, "tie")
-    assert next_comparison(db, "ann") is None
-    assert next_comparison(db, "bo") is not None
-
-
-def test_nobody_judges_a_text_of_his_own(db: sqlite_utils.Database) -> None:
-    seeded = seed_project(db)
-    annotate(db, seeded.narrative, "ann", "reject", edited="A man runs, then stops.")
-    waiting = {name: shown.waiting if (shown := next_comparison(db, name)) else 0 for name in ("ann", "bo")}
-    assert waiting == {"ann": 1, "bo": 2}
-
-
-def test_a_clip_without_a_playable_file_is_not_asked_about(db: sqlite_utils.Database) -> None:
-    seeded = seed_project(db)
-    db.execute("UPDATE clip SET digest = NULL")
-    assert next_comparison(db, "ann") is None
-    give_media(db, seeded.clip.media_name, seeded.clip.digest or "")
-    assert next_comparison(db, "ann") is not None
-
-
-@given(st.text(), st.text(min_size=1), st.text(min_size=1))
-def test_the_side_is_fixed_by_annotator_and_pair_whichever_way_round(annotator: str, a_id: str, b_id: str) -> None:
-    assert left_of(annotator, a_id, b_id) == left_of(annotator, b_id, a_id)
-    assert left_of(annotator, a_id, b_id) in (a_id, b_id)
-
-
-def test_about_half_of_all_pairs_stand_each_way_for_one_annotator_and_for_one_pair() -> None:
-    ids = [digest_id(number) for number in range(1000)]
-    by_pair = sum(left_of("ann", "0", one) == "0" for one in ids)
-    by_annotator = sum(left_of(one, "a", "b") == "a" for one in ids)
-    # Five standard deviations of a fair coin thrown a thousand times.
-    assert abs(by_pair - 500) < 80
-    assert abs(by_annotator - 500) < 80
-
-
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_choice_is_a_pair_accepted_at_once_and_the_side_shown_is_logged(db: sqlite_utils.Database, side: str) -> None:
-    seed_project(db)
-    shown = next_comparison(db, "ann")
-    assert shown
-    record_comparison(db, "ann", shown.a_id, shown.b_id, side)  # type: ignore[arg-type]
+    ids = seed_two(db)
+    shown = shown_of("ann", *ids)
+    choose_side(db, "ann", *ids, side)
     (kept,), (pair,) = list_comparisons(db), list_pairs(db)
     assert kept.left_id == shown.left_id
-    winner = shown.left_id if side == "left" else ({shown.a_id, shown.b_id} - {shown.left_id}).pop()
+    winner = shown.left_id if side == "left" else shown.right_id
     assert {"a": kept.a_id, "b": kept.b_id}[kept.outcome] == winner == pair.chosen_id
     assert (pair.origin, pair.state) == ("comparison", "accepted")
     assert evidence_in_words(pair) == "chosen side by side by 1 of 1; asked: ann"
@@ -279,55 +236,64 @@ def test_a_choice_is_a_pair_accepted_at_once_and_the_side_shown_is_logged(db: sq
 )
 def test_most_wins_make_the_pair_and_any_other_word_sends_it_to_a_lead(outcomes: str, expected: tuple[str, str] | None) -> None:
     with memory_store() as db:
-        seeded = seed_project(db)
-        a_id, b_id = sorted((seeded.rationale.id, seeded.rival.id))
+        a_id, b_id = seed_two(db)
         for number, outcome in enumerate(outcomes):
             annotator = f"annotator {number}"
-            left_is_a = left_of(annotator, a_id, b_id) == a_id
-            side = {"t": "tie", "n": "both_bad"}.get(outcome, "left" if (outcome == "a") == left_is_a else "right")
-            record_comparison(db, annotator, a_id, b_id, side)  # type: ignore[arg-type]
+            if outcome in "ab":
+                choose_text(db, annotator, *((a_id, b_id) if outcome == "a" else (b_id, a_id)))
+            else:
+                choose_side(db, annotator, a_id, b_id, {"t": "tie", "n": "both_bad"}[outcome])
         found = [({a_id: "a", b_id: "b"}[pair.chosen_id], pair.state) for pair in list_pairs(db)]
         assert found == ([expected] if expected else [])
         assert propose_pairs(db) == 0, "the pairs are those that the rule gives anyway"
 
 
 def test_changing_ones_mind_changes_the_pair_and_a_drop_by_hand_stands(db: sqlite_utils.Database) -> None:
-    seeded = seed_project(db)
-    ids = seeded.rationale.id, seeded.rival.id
-    record_comparison(db, "ann", *ids, "left")
+    ids = seed_two(db)
+    choose_side(db, "ann", *ids, "left")
     first = list_pairs(db)[0]
-    record_comparison(db, "ann", *ids, "right")
+    choose_side(db, "ann", *ids, "right")
     (second,) = list_pairs(db)
     assert second.chosen_id == first.rejected_id
     assert len(list_comparisons(db)) == 1
     set_pair_state(db, second.id, "dropped")
-    record_comparison(db, "bo", *ids, "left" if left_of("bo", *ids) == second.chosen_id else "right")
+    choose_text(db, "bo", second.chosen_id, second.rejected_id)
     assert [pair.state for pair in list_pairs(db)] == ["dropped"]
 
 
+def test_a_choice_that_is_taken_back_takes_its_pair_with_it(db: sqlite_utils.Database) -> None:
+    ids = seed_two(db)
+    choose_side(db, "ann", *ids, "left")
+    undo(db, "ann")
+    assert (list_comparisons(db), list_pairs(db)) == ([], [])
+
+
+def test_a_repeat_is_no_second_vote(db: sqlite_utils.Database) -> None:
+    better, worse = seed_two(db)
+    choose_text(db, "ann", better, worse)
+    choose_text(db, "ann", worse, better, round_=2)
+    (pair,) = list_pairs(db)
+    assert (pair.chosen_id, pair.state, Evidence.from_json(pair.evidence).chosen_of) == (better, "accepted", 1)
+    choose_text(db, "bo", worse, better)
+    assert list_pairs(db) == [], "the control: a vote of another person counts"
+
+
 def test_a_lead_who_accepts_in_spite_of_dissent_is_asked_again_only_after_more_dissent(db: sqlite_utils.Database) -> None:
-    seeded = seed_project(db)
-    ids = seeded.rationale.id, seeded.rival.id
-    side = {name: "left" if left_of(name, *ids) == ids[0] else "right" for name in ("ann", "bo", "cy")}
-    record_comparison(db, "ann", *ids, side["ann"])  # type: ignore[arg-type]
-    record_comparison(db, "dee", *ids, "tie")
+    ids = seed_two(db)
+    choose_text(db, "ann", *ids)
+    choose_side(db, "dee", *ids, "tie")
     set_pair_state(db, list_pairs(db)[0].id, "accepted")
-    record_comparison(db, "bo", *ids, side["bo"])  # type: ignore[arg-type]
+    choose_text(db, "bo", *ids)
     assert list_pairs(db)[0].state == "accepted"
-    record_comparison(db, "eve", *ids, "both_bad")
+    choose_side(db, "eve", *ids, "both_bad")
     assert list_pairs(db)[0].state == "proposed"
 
 
-def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(db: sqlite_utils.Database) -> None:
-    one, two = seed_project(db, "one"), seed_project(db, "two")
-    for a_id, b_id in ((one.rationale.id, two.rationale.id), (one.rationale.id, one.narrative.id), (one.rationale.id, one.rationale.id)):
-        with pytest.raises(InputError):
-            record_comparison(db, "ann", a_id, b_id, "left")
-    with pytest.raises(InputError, match="'up' is not known"):
-        record_comparison(db, "ann", one.rationale.id, one.rival.id, "up")  # type: ignore[arg-type]
-    with pytest.raises(NotFoundError):
-        side_by_side(db, "ann", one.rationale.id, "nothing")
-    assert list_comparisons(db) == []
+def seed_two(db: sqlite_utils.Database) -> tuple[str, str]:
+    """Return two candidates of one subject, in order."""
+    seeded = seed_project(db)
+    first, second = sorted((seeded.rationale.id, seeded.rival.id))
+    return first, second
 
 
 @given(st.text(), st.text())
@@ -356,3 +322,14 @@ def test_the_same_text_by_two_writers_makes_no_pair() -> None:
         annotate(db, seeded.rationale, "ann", "reject", ["other"])
         annotate(db, seeded.rival, "ann", "reject", ["other"])
         assert propose_pairs(db) == 1, "over the rival only"
+
+
+def test_an_edit_whose_annotation_was_reopened_does_not_stand_until_it_is_submitted_again() -> None:
+    with memory_store() as db:
+        seeded = seed_project(db)
+        edit = annotate(db, seeded.narrative, "ann", "reject", edited="A man walks.")
+        assert edit is not None
+        everything = (list_candidates(db), list_generators(db))
+        assert edit.id in standing_edits(*everything, first_annotations(db)), "the control"
+        db.execute("UPDATE annotation SET state = 'draft'")
+        assert standing_edits(*everything, first_annotations(db)) == {}

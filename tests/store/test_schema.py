@@ -10,7 +10,9 @@ import sqlite_utils
 from store import records
 from store.database import open_store, transaction
 from store.errors import StorageError
-from store.records import Assignment, Flag, QueueEntry
+from store.oplog import list_operations
+from store.records import Assignment, Comparison, Flag, QueueEntry
+from store.replay_comparisons import replay_comparisons
 from store.rows import as_record, as_row, digest_id
 from store.schema import MIGRATIONS, table_of
 from tests.seeds import seed_project
@@ -25,7 +27,7 @@ WORK_OF_THE_THIRD_SCHEMA = (
     "INSERT INTO operation VALUES (1, 'operation-1', 'Ann', 'c1', 'submit', '{}', NULL, '2026-01-01')",
     "INSERT INTO annotation VALUES ('a1', 'c1', 'Ann', 'final', 'reject', 0, 2, 3, '', NULL, 7.5, 0.5, 1, '2026-01-01')",
     "INSERT INTO flag VALUES ('f1', 'a1', 'temporal_error', 3, 7, 'runs', 0.5, 1.0, 1, '')",
-    "INSERT INTO comparison VALUES ('k', 'Ann', 'clip', 'narrative', 'c1', 'c2', 'c1', 'tie', '2026-01-01')",
+    f"INSERT INTO comparison VALUES ('{digest_id('comparison', 'Ann', 'c1', 'c2')}', 'Ann', 'clip', 'narrative', 'c1', 'c2', 'c1', 'tie', '2026-01-01')",
     "INSERT INTO account VALUES ('Lea', 'lead', 'salt$key', '2026-01-01')",
 )
 RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
@@ -75,7 +77,9 @@ def test_work_of_the_third_schema_becomes_round_one_of_the_default_batch(tmp_pat
         assert (entry.batch_id, entry.part, entry.taken, entry.watchable) == ("default", "main", 1, False)
         assert (lease.id, lease.round, lease.state) == (digest_id("assignment", "c1", "Ann", 1), 1, "final")
         assert (flag.quote, flag.other_start, flag.props_up) == ("runs", None, "")
-        assert [row["name"] for row in db.query("SELECT name FROM operation JOIN annotation ON operation_sequence = sequence, account WHERE role = 'admin'")] == ["Lea"]
+        assert [row["name"] for row in db.query("SELECT name FROM account WHERE role = 'admin'")] == ["Lea"]
+        (compared,) = replay_comparisons(list_operations(db)).values()
+        assert [as_record(Comparison, row) for row in db.query("SELECT * FROM comparison")] == [compared]
         assert not list(db.query("PRAGMA foreign_key_check"))
         with pytest.raises(sqlite3.IntegrityError, match="only grows"):
             db.execute("DELETE FROM operation")
@@ -110,10 +114,13 @@ FORBIDDEN = {
     "a changed candidate": "UPDATE candidate SET text = 'other'",
     "a changed log": "UPDATE operation SET payload = '[]'",
     "a shortened log": "DELETE FROM operation",
-    "a second lease of one annotator": "INSERT INTO assignment VALUES ('{rationale}', 'ann', 'leased', 't', 't')",
-    "one lease too many": "INSERT INTO assignment VALUES ('{rationale}', 'cy', 'leased', 't', 't')",
+    "a second lease of one annotator": "INSERT INTO assignment VALUES ('id', '{rationale}', 'ann', 1, 'leased', 't', 't')",
+    "one lease too many": "INSERT INTO assignment VALUES ('id', '{rationale}', 'cy', 1, 'leased', 't', 't')",
     "a rationale without a question": "INSERT INTO candidate SELECT 'x', 'rationale', clip_id, NULL, clip_id, generator_id, NULL, 'text', 't' FROM candidate",
-    "words that are not as long as the span": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 4, 'he', NULL, NULL, 1, '')",
+    "words that are not as long as the span": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 4, 'he', NULL, NULL, 1, '', NULL, NULL, '', NULL, NULL, NULL, NULL, '')",
+    "half a second moment": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 2, 'he', NULL, NULL, 1, '', NULL, NULL, '', 1.0, NULL, NULL, NULL, '')",
+    "a decision over a majority without a reason": "INSERT INTO decision VALUES ('d', '{rationale}', 'eve', 'accept', ' ', 1, 1, 't')",
+    "a third round": "INSERT INTO assignment VALUES ('id', '{narrative}', 'cy', 3, 'leased', 't', 't')",
     "an unknown type": "UPDATE media SET bytes = 'many'",
 }
 
@@ -124,9 +131,10 @@ def test_the_database_itself_refuses(statement: str, tmp_path: Path) -> None:
         seeded = seed_project(db)
         names = {"qa": seeded.qa.id, "narrative": seeded.narrative.id, "rationale": seeded.rationale.id}
         for annotator in ("ann", "ben"):
-            db.execute("INSERT INTO assignment VALUES (?, ?, 'leased', 't', 't')", [seeded.rationale.id, annotator])
-        db.execute("INSERT INTO operation VALUES (1, '12345678', 'ann', ?, 'draft', '{}', NULL, 't')", [seeded.rationale.id])
-        db.execute("INSERT INTO annotation VALUES ('a', ?, 'ann', 'draft', NULL, 0, NULL, NULL, '', NULL, 0, 0, 1, 't')", [seeded.rationale.id])
+            db.execute("INSERT INTO assignment VALUES (?, ?, ?, 1, 'leased', 't', 't')", [annotator, seeded.rationale.id, annotator])
+        db.execute("INSERT INTO operation VALUES (1, '12345678', 'ann', ?, 1, 'draft', '{}', NULL, 't')", [seeded.rationale.id])
+        query = "INSERT INTO annotation VALUES ('a', ?, 'ann', 1, 'draft', NULL, 0, NULL, NULL, NULL, '', NULL, NULL, NULL, NULL, 0, 0, 1, 't')"
+        db.execute(query, [seeded.rationale.id])
         with pytest.raises(sqlite3.IntegrityError):
             db.execute(statement.format(**names))
 
@@ -138,5 +146,5 @@ def test_the_same_statements_pass_when_they_break_no_rule(tmp_path: Path) -> Non
             "INSERT INTO preference_pair VALUES ('p', ?, 'rationale', ?, ?, 'edit', '[]', 'proposed', 't')",
             [seeded.qa.id, seeded.rationale.id, seeded.rival.id],
         )
-        db.execute("INSERT INTO assignment VALUES (?, 'ann', 'leased', 't', 't')", [seeded.rationale.id])
+        db.execute("INSERT INTO assignment VALUES ('id', ?, 'ann', 1, 'leased', 't', 't')", [seeded.rationale.id])
         assert db.table("preference_pair").count == db.table("assignment").count == 1
