@@ -1,24 +1,28 @@
 // The annotation desk: a clip beside a text, and what an annotator says of it. Entry: `mount(element)`.
-import { NO_MARKS, actsOf } from "./desk/acts.js";
-import { ask } from "./desk/api.js";
+import { actsOf } from "./desk/acts.js";
+import { BlindPanel } from "./desk/blind.js";
+import { ClaimLine } from "./desk/claims.js";
 import { ActiveClock } from "./desk/clock.js";
-import { drawFinished, drawFrame, drawWork } from "./desk/drawing.js";
-import { button, el } from "./desk/elements.js";
+import { drawFrame, drawPlace, drawWork } from "./desk/drawing.js";
+import { el } from "./desk/elements.js";
 import { FlagList } from "./desk/flags.js";
+import { Flow } from "./desk/flow.js";
+import { History } from "./desk/history.js";
+import { Keymap } from "./desk/keymap.js";
 import { Keys, allKeys } from "./desk/keys.js";
+import { Notices } from "./desk/notices.js";
 import { storedName } from "./desk/outbox.js";
+import { NO_MARKS, momentChanges, momentOf } from "./desk/parts.js";
 import { Player } from "./desk/player.js";
+import { listen } from "./desk/presence.js";
 import { questionPanel } from "./desk/question.js";
-import { openOutbox } from "./desk/saving.js";
-import { buildScreen, showKind, showPlain } from "./desk/screen.js";
+import { buildScreen, showKind } from "./desk/screen.js";
 import { TextPanel } from "./desk/text.js";
 import { Timeline } from "./desk/timeline.js";
 import { VerdictBar } from "./desk/verdict.js";
-import { History, emptyWork, withFlagChanged } from "./desk/work.js";
+import { emptyWork, withFlagChanged } from "./desk/work.js";
 
-const LOOK_AGAIN_MS = 30_000;
 const MESSAGE_MS = 8_000;
-const WORTH_SAVING_S = 5;
 
 /** Put the desk into `element` and fetch the first item. */
 export async function mount(element) {
@@ -27,7 +31,7 @@ export async function mount(element) {
   const desk = new Desk(taxonomy);
   element.replaceChildren(desk.screen.root);
   desk.listen();
-  await desk.fetchNext();
+  await desk.flow.fetchNext();
 }
 
 function addStyle(href) {
@@ -37,46 +41,42 @@ function addStyle(href) {
   });
 }
 
-/** One annotator at work: holds the item and the work on it, and keeps screen and outbox in step. */
+/** One annotator at work: holds the item on screen and the work on it, and keeps screen and outbox in step. `Flow` says which item that is. */
 class Desk {
   constructor(taxonomy) {
-    Object.assign(this, { item: null, work: emptyWork(), selectedId: null, marks: NO_MARKS, loopedId: null, digits: 0, evidenceShown: false, editing: false, busy: false, outbox: null });
+    Object.assign(this, { item: null, work: emptyWork(), selectedId: null, part: "words", chosen: null, marks: NO_MARKS, loopedId: null, digits: 0, evidenceShown: false, editing: false, busy: false, outbox: null, refused: new Map() });
     this.clock = new ActiveClock();
+    this.flow = new Flow(this);
+    this.notices = new Notices();
+    this.history = new History();
     this.player = new Player({
       onFrame: (index) => this.#drawFrame(index), onPlaying: (playing) => this.#drawPlaying(playing), onReady: () => this.#ready(), onProblem: (problem) => this.#drawProblem(problem),
     });
-    this.timeline = new Timeline({ onSeek: (index) => this.player.seek(index), onFlag: (id) => this.select(id, true), onMoment: (...given) => this.moment(...given) });
-    this.text = new TextPanel({ onFlag: (id) => this.select(id, true) });
-    this.flags = new FlagList(taxonomy, {
-      onSelect: (id) => this.select(id, true), onChange: (id, changes, merge) => this.change((work) => withFlagChanged(work, id, changes), merge),
-      onDelete: (id) => acts.deleteFlag(id), onLoop: (id) => this.select(id, true), onProblem: (sentence) => (sentence === null ? this.hush("field") : this.say(sentence, "field")),
-    });
     const late = (name) => (...given) => acts[name](...given);
-    this.verdict = new VerdictBar(taxonomy, { onRate: late("setRating"), onVerdict: late("verdict"), onEdit: late("edit"), onSubmit: late("submit") });
+    this.timeline = new Timeline({ onSeek: (index) => this.player.seek(index), onFlag: (id, part) => this.select(id, true, part), onMoment: (...given) => this.moment(...given) });
+    this.text = new TextPanel(taxonomy, { onFlag: (id, part) => this.select(id, true, part), onClaim: late("turnClaim"), onPlace: () => drawPlace(this) });
+    this.claims = new ClaimLine(taxonomy, { onStart: late("claims"), onTick: late("tick") });
+    this.blind = new BlindPanel({ onChoose: late("choose"), onType: late("typeAnswer"), onAnswer: late("answer"), onSkip: late("skip") });
+    this.flags = new FlagList(taxonomy, {
+      onSelect: (id, part) => this.select(id, true, part), onPart: (part) => this.usePart(part), onDropOther: late("dropOther"), onDelete: late("deleteFlag"),
+      onChange: (id, changes, merge) => this.change((work) => withFlagChanged(work, id, changes), merge),
+      onMoment: (id, part, moment) => this.change((work) => withFlagChanged(work, id, momentChanges(work.flags.find((flag) => flag.id === id), part, moment))), onProblem: (sentence) => (sentence === null ? this.hush("field") : this.say(sentence, "field")),
+    });
+    this.verdict = new VerdictBar(taxonomy, { onRate: late("setRating"), onOmission: late("omission"), onVerdict: late("verdict"), onEdit: late("edit"), onSubmit: late("submit") });
     const acts = {};
     this.screen = buildScreen(taxonomy, acts, this);
-    Object.assign(acts, actsOf(this));
+    Object.assign(acts, actsOf(this, taxonomy));
     this.keys = new Keys(allKeys(taxonomy), acts, () => this.#scopes());
+    this.keymap = new Keymap(this.keys.list, () => {
+      this.keys.use(this.keymap.list);
+      this.keymap.hint(this.screen.root);
+    });
   }
 
-  /** Hear keys, typing, signs of life, and the page coming and going. */
+  /** Hear what the person does, and keep the height that is left for the desk. */
   listen() {
     const { screen } = this;
-    const alive = () => this.clock.alive();
-    document.addEventListener("keydown", (event) => {
-      alive();
-      if (screen.root.checkVisibility() && !document.querySelector("dialog[open]")) this.keys.press(event);
-    });
-    for (const sign of ["pointermove", "pointerdown", "wheel"]) document.addEventListener(sign, alive, { passive: true });
-    screen.note.addEventListener("input", () => this.change((work) => ({ ...work, note: screen.note.value }), "note"));
-    screen.editor.addEventListener("input", () => this.change((work) => ({ ...work, edited_text: screen.editor.value === this.item.text ? null : screen.editor.value }), "edit"));
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#leave() : this.outbox?.retry()));
-    window.addEventListener("pagehide", () => this.#leave());
-    window.addEventListener("beforeunload", (event) => {
-      this.#leave();
-      if (this.outbox?.storageFull && !this.outbox.empty) event.preventDefault();
-    });
-    for (const back of ["online", "focus"]) window.addEventListener(back, () => this.outbox?.retry());
+    listen(this);
     const fit = () => screen.root.style.setProperty("--top", `${Math.round(screen.root.getBoundingClientRect().top + window.scrollY)}px`);
     new ResizeObserver(fit).observe(screen.root.parentElement);
     fit();
@@ -84,51 +84,61 @@ class Desk {
 
   #scopes() {
     if (!this.item || this.screen.work.hidden) return ["anywhere"];
-    return ["anywhere", "always", this.selectedId ? "flag" : "item", this.text.focused ? "words" : "watch"];
+    if (this.asking) return ["anywhere", "always", "ask", "watch"];
+    const on = this.text.claim !== null ? "claim" : this.selectedId ? "flag" : "item";
+    return ["anywhere", "always", "judge", on, this.text.focused ? "words" : "watch"];
   }
 
-  /** Fetch the item that waits for this annotator. */
-  async fetchNext() {
-    await this.#fetch("/api/desk/item", () => this.fetchNext());
+  /** Return whether the item on screen is to be answered before its text is shown. */
+  get asking() {
+    return Boolean(this.item?.asks_first && !this.item.blind_answer);
   }
 
-  /** Fetch an item that this annotator had before. */
-  async fetchItem(candidateId) {
-    await this.#fetch(`/api/desk/item/${encodeURIComponent(candidateId)}`, () => this.fetchItem(candidateId));
-  }
-
-  async #fetch(path, again) {
-    const { status, body } = await ask(path);
-    if (status === 200) this.receive(body);
-    else if (status === 401) showPlain(this.screen, "You are signed out", [body.error], el("a", { href: "/login", class: "ew-go" }, "Sign in"));
-    else showPlain(this.screen, "The next item did not come", [body.error], button({ class: "ew-go", on: { click: again } }, "Try again"));
-  }
-
-  /** Show what the server sent: an item, or that nothing waits. */
-  receive({ annotator, next, upcoming, finished }) {
-    clearTimeout(this.lookAgain);
-    if (this.outbox?.annotator !== annotator) this.outbox = openOutbox(this, annotator, next?.candidate_id);
-    if (next) this.#show(next, upcoming);
-    else this.#showFinished(finished);
-  }
-
-  #show(item, upcoming) {
+  /** Put an item on screen, with the work on it that is newest. */
+  show(item) {
     const { screen, player } = this;
-    const unsent = this.outbox.open(item.candidate_id, item.sequence);
-    this.work = { ...emptyWork(), ...(unsent?.work ?? item.work) };
-    Object.assign(this, { item, upcoming, history: new History(), selectedId: null, marks: NO_MARKS, digits: 0, touched: false });
-    this.busy = unsent !== null && unsent.kind !== "draft";
-    this.watchedName = storedName("watched", this.outbox.annotator, item.candidate_id);
+    const unsent = this.outbox.open(item);
+    this.keepWatched();
+    this.work = { ...emptyWork(), ...(unsent ?? item.work) };
+    Object.assign(this, { item, selectedId: null, marks: NO_MARKS, digits: 0, touched: false, stays: false });
+    this.history.merge = null;
+    this.watchedName = storedName("watched", this.outbox.annotator, item.assignment_id);
     this.clock.reset(this.work.seconds_spent);
     [screen.work.hidden, screen.plain.hidden, screen.toast.hidden] = [false, true, true];
-    Object.assign(screen.root.dataset, { candidate: item.candidate_id, ready: "false" });
+    Object.assign(screen.root.dataset, { assignment: item.assignment_id, ready: "false" });
+    this.notices.drop("lost");
     this.#closeEditor();
-    this.text.show(item.text);
+    player.load(clipOf(item), this.#watchedBefore());
+    this.unveil(item);
+  }
+
+  /** Show the words of the item on screen; of one that asks first they come later than the clip. */
+  unveil(item) {
+    const { screen } = this;
+    this.outbox.open(item);
+    Object.assign(this, { item, busy: this.outbox.isAnswering(item.assignment_id) });
+    this.chosen = null;
+    if (this.asking) this.blind.ask(item.questions[0]);
+    this.text.show(item.text ?? "", item.claims);
     showKind(screen, item.kind);
     screen.question.replaceChildren(questionPanel(item));
-    player.load({ url: item.media_digest && `/media/${item.media_digest}`, start_s: item.start_s, end_s: item.end_s, frames: item.frames }, this.#watchedBefore());
     this.#measure();
     this.draw();
+  }
+
+  /** Take the item off the screen; what stands there instead is said by whoever calls. */
+  blank() {
+    this.keepWatched();
+    if (this.item) this.player.pause();
+    this.item = null;
+    Object.assign(this.screen.root.dataset, { assignment: "", ready: "true" });
+    this.notices.drop("lost");
+  }
+
+  /** Load the next item's clip, once the one on screen is there. */
+  preload() {
+    const [next] = this.flow.ahead;
+    if (next && this.screen.root.dataset.ready === "true") this.player.preload(clipOf(next));
   }
 
   /** The player may learn the clip's length only from the file. */
@@ -139,53 +149,33 @@ class Desk {
     this.timeline.watched(this.player.watchedRanges);
   }
 
-  async #showFinished(finished) {
-    this.item = null;
-    const { body } = finished.done === 0 ? await ask("/api/me") : { body: {} };
-    if (this.item) return;
-    Object.assign(this.screen.root.dataset, { candidate: "", ready: "true" });
-    drawFinished(this, finished, body.role, () => this.fetchNext());
-    this.lookAgain = setTimeout(() => document.hidden || this.item || this.fetchNext(), LOOK_AGAIN_MS);
-  }
-
   /** Make an act: keep the work that `changed` returns, let it be undone, draw it. Return whether it was possible now. */
   change(changed, merge = null) {
     if (!this.item) return false;
     if (this.busy) {
-      this.say("This item is on its way to the server and cannot be changed now.");
+      this.say("Your answer is on its way to the server; the item cannot be changed now.");
       return false;
     }
-    this.history.note(this.work, merge);
-    this.work = changed(this.work);
+    const before = this.work;
+    this.work = changed(before);
+    this.history.note(this.item.assignment_id, before, this.work, merge);
     this.save("draft");
     this.draw();
     return true;
   }
 
-  /** Take back the last act, or do it again. */
-  goBack(way) {
-    const work = this.busy ? null : this.history[way](this.work);
-    if (work === null) return this.say(way === "undo" ? "Nothing is left to undo." : "Nothing is left to do again.");
-    this.work = work;
-    this.save("draft");
-    if (this.editing) this.screen.editor.value = work.edited_text ?? this.item.text;
-    return this.draw();
-  }
-
-  /** Send the work as it stands; the next item comes with the answer. */
-  submit() {
-    if (this.busy) return;
-    this.edit(false);
-    this.busy = true;
-    this.save(this.work.verdict === "skip" ? "skip" : "submit");
-    this.draw();
+  /** Take over the work of another window; what was here can be had back by undo. */
+  take(work) {
+    const before = this.work;
+    this.work = { ...emptyWork(), ...work };
+    this.history.note(this.item.assignment_id, before, this.work);
   }
 
   /** Hand the work as it stands to the outbox. */
-  save(kind) {
-    this.touched = true;
+  save(kind, idle = false) {
+    this.touched = this.stays = true;
     this.savedAt_s = this.clock.seconds;
-    this.outbox.put(this.item.candidate_id, kind, this.payload());
+    this.outbox.put(this.item.assignment_id, kind, this.payload(), idle);
   }
 
   /** Return the work as it is sent: with the time spent and the share watched. */
@@ -198,17 +188,21 @@ class Desk {
     return Math.max(this.item.work?.watched_share ?? 0, this.player.watchedShare);
   }
 
-  /** Select a flag, or none; with `loop` play its moment over and over. */
-  select(id, loop = false) {
-    this.selectedId = id;
-    const flag = this.selectedFlag;
-    if (loop && flag && flag.start_s !== null) this.startLoop();
+  /** Select a flag, or none, with the part of it that keys work on; with `loop` play its moment over and over. */
+  select(id, loop = false, part = "words") {
+    Object.assign(this, { selectedId: id, part });
+    if (loop && this.selectedMoment.start_s !== null) this.startLoop();
     this.draw();
+  }
+
+  /** Let the keys work on one part of the selected flag: "words" or "other". */
+  usePart(part) {
+    if (part !== this.part) this.select(this.selectedId, false, part);
   }
 
   /** Play the selected flag's moment, the marks, or what was played last over and over. */
   startLoop() {
-    this.loopedId = this.selectedFlag?.start_s != null ? this.selectedId : null;
+    this.loopedId = this.selectedMoment.start_s !== null ? this.selectedId : null;
     this.player.setLoop(this.loopRange());
   }
 
@@ -216,9 +210,14 @@ class Desk {
     return this.work.flags.find((flag) => flag.id === this.selectedId) ?? null;
   }
 
-  /** Set a flag's moment and show the frame at the edge that moved; the moves of one drag are undone as one. */
+  /** Return the moment of the selected flag's active part; both ends are null where there is none. */
+  get selectedMoment() {
+    return momentOf(this.selectedFlag, this.part);
+  }
+
+  /** Set the moment of the selected flag's active part and show the frame at the edge that moved; the moves of one drag are undone as one. */
   moment(id, moment, edge, ended) {
-    this.change((work) => withFlagChanged(work, id, moment), `moment ${id} ${edge}`);
+    this.change((work) => withFlagChanged(work, id, momentChanges(this.selectedFlag, this.part, moment)), `moment ${id} ${this.part} ${edge}`);
     if (this.player.playing) this.player.toggle();
     this.player.loop = null;
     this.player.seek(this.timeline.frameAt(moment, edge));
@@ -228,7 +227,7 @@ class Desk {
   /** Return what a loop would play: the selected flag's moment, the marks, or what was played last. */
   loopRange() {
     const { frames, played } = this.player;
-    const span = this.selectedFlag?.start_s != null ? this.selectedFlag : this.marks;
+    const span = this.selectedMoment.start_s !== null ? this.selectedMoment : this.marks;
     if (span.start_s === null || span.end_s === null) return played[0] === played[1] ? [0, frames.count - 1] : played;
     return [this.timeline.frameAt(span, "start"), this.timeline.frameAt(span, "end")];
   }
@@ -281,7 +280,7 @@ class Desk {
   draw() {
     if (!this.item) return;
     this.#endLoopOfNothing();
-    if (!this.selectedFlag) this.selectedId = null;
+    if (!this.selectedFlag) Object.assign(this, { selectedId: null, part: "words" });
     drawWork(this);
   }
 
@@ -304,14 +303,14 @@ class Desk {
   #drawPlaying(playing) {
     this.screen.play.textContent = playing ? "❚❚" : "▶";
     if (playing) return;
-    this.#keepWatched();
+    this.keepWatched();
     this.#drawFrame(this.player.head);
     this.screen.loop.setAttribute("aria-pressed", String(this.player.loop !== null));
   }
 
   #ready() {
     this.screen.root.dataset.ready = "true";
-    if (this.upcoming) this.player.preload(`/media/${this.upcoming}`);
+    this.preload();
   }
 
   #drawProblem(problem) {
@@ -320,15 +319,8 @@ class Desk {
     if (problem !== null) this.screen.root.dataset.ready = "true";
   }
 
-  #leave() {
-    if (!this.outbox || !this.item) return;
-    this.#keepWatched();
-    // The time spent and the share watched went on since the last act.
-    if (this.touched && !this.busy && this.outbox.empty && this.clock.seconds - this.savedAt_s > WORTH_SAVING_S) this.save("draft");
-    this.outbox.leave();
-  }
-
-  #keepWatched() {
+  /** Keep in this browser which frames were seen. */
+  keepWatched() {
     if (!this.item) return;
     try {
       localStorage.setItem(this.watchedName, JSON.stringify(this.player.watchedRanges));
@@ -344,4 +336,9 @@ class Desk {
       return [];
     }
   }
+}
+
+/** Return where an item's clip is found, as the player wants it. */
+function clipOf({ media_digest, start_s, end_s, frames }) {
+  return { url: media_digest && `/media/${media_digest}`, start_s, end_s, frames };
 }

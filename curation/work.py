@@ -94,7 +94,7 @@ def check_flags(flags: Iterable[FlagState]) -> None:
 
 def work_to_json(work: WorkState) -> str:
     """Return the work as one line of JSON, the same for the same work."""
-    return json.dumps(dataclasses.asdict(work), ensure_ascii=False, allow_nan=False, sort_keys=True)
+    return json.dumps(work, default=vars, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def work_from_json(payload: str) -> WorkState:

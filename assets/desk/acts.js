@@ -1,22 +1,29 @@
 // What each key and button does. An act that changes the work goes through `desk.change`, which saves it and lets it be undone.
 import { ask } from "./api.js";
-import { showGuide, showHelp, showRecent } from "./dialogs.js";
+import { blindActs } from "./blind.js";
+import { showRecent } from "./dialogs.js";
+import { showGuide } from "./guide.js";
+import { showKeys } from "./key_help.js";
+import { markingActs } from "./marks.js";
+import { NO_MARKS, kindDefaults } from "./parts.js";
+import { bringRefused, selectMeant } from "./saving.js";
 import { showSpeed } from "./screen.js";
-import { newFlag, withFlag, withFlagChanged, withVerdict, withoutFlag } from "./work.js";
+import { askReason } from "./skipping.js";
+import { turn } from "./undo.js";
+import { newFlag, whyNotFinal, withFlag, withFlagChanged, withVerdict, withoutFlag } from "./work.js";
 
 export const RATINGS = ["factual_consistency", "logical_coherence"];
-export const NO_MARKS = { start_s: null, end_s: null };
 const MISLEADING = 2; // severity "major"
 // These flags may stand without words: what is missing is not in the text.
 const WITHOUT_WORDS = new Set(["omission", "other"]);
 
 /** Return the acts of a desk by name, as `keys.js` names them. */
-export function actsOf(desk) {
-  return { ...watching(desk), ...moments(desk), ...judging(desk), ...around(desk) };
+export function actsOf(desk, taxonomy) {
+  return { ...watching(desk), ...moments(desk), ...judging(desk), ...markingActs(desk, taxonomy), ...blindActs(desk), ...leaving(desk), ...around(desk) };
 }
 
 function watching(desk) {
-  const { player, text } = desk;
+  const { player, text, timeline } = desk;
   return {
     togglePlay: () => player.toggle(),
     step: (count) => player.step(count),
@@ -36,19 +43,24 @@ function watching(desk) {
       if (!desk.timeline.toggleEvidence(desk.evidenceShown) && desk.evidenceShown) desk.say("The data set gives no evidence for this item.");
       desk.draw();
     },
+    toggleSubtitles: () => timeline.toggleSubtitles() || desk.say("The data set gives no subtitles for this item."),
+    jumpSpan: (step) => {
+      const index = timeline.spanFrom(player.head, step);
+      if (index === null) desk.say(step > 0 ? "No flag, evidence or subtitle in view begins later." : "No flag, evidence or subtitle in view begins earlier.");
+      else player.seek(index);
+    },
     toText: () => text.focus(),
     wordLeft: (extend) => text.moveSideways(-1, Boolean(extend)),
     wordRight: (extend) => text.moveSideways(1, Boolean(extend)),
-    sentence: (step) => text.move(step, "sentence", false),
   };
 }
 
 function moments(desk) {
   const { player, timeline } = desk;
   const setEdge = (edge, index) => {
-    const flag = desk.selectedFlag;
+    const moment = desk.selectedMoment;
     const whole = { start_s: player.frames.start(index), end_s: player.frames.end(index) };
-    desk.moment(flag.id, flag.start_s === null ? whole : timeline.moved(flag, edge, index), edge, true);
+    desk.moment(desk.selectedId, moment.start_s === null ? whole : timeline.moved(moment, edge, index), edge, true);
   };
   const mark = (edge) => {
     if (desk.selectedFlag) return setEdge(edge, player.head);
@@ -59,8 +71,8 @@ function moments(desk) {
     return desk.draw();
   };
   const nudge = (edge, steps) => {
-    const flag = desk.selectedFlag;
-    setEdge(edge, flag.start_s === null ? player.head : timeline.frameAt(flag, edge) + steps);
+    const moment = desk.selectedMoment;
+    setEdge(edge, moment.start_s === null ? player.head : timeline.frameAt(moment, edge) + steps);
   };
   return {
     markStart: () => mark("start"),
@@ -76,7 +88,7 @@ function judging(desk) {
     flag: (kind) => {
       const words = text.selection;
       if (!words && !WITHOUT_WORDS.has(kind)) return desk.say("Select the words first: drag over them, or press W and walk with the arrow keys.");
-      const flag = newFlag(kind, words, desk.momentNow());
+      const flag = { ...newFlag(kind, words, desk.momentNow()), ...kindDefaults(kind, desk.item) };
       if (!desk.change((work) => withFlag(work, flag))) return undefined;
       text.clear();
       desk.marks = NO_MARKS;
@@ -89,12 +101,14 @@ function judging(desk) {
       desk.select(flags[at < 0 ? (step > 0 ? 0 : flags.length - 1) : (at + step + flags.length) % flags.length].id, true);
     },
     severity: (severity) => desk.change((work) => withFlagChanged(work, desk.selectedId, { severity })),
-    comment: () => desk.flags.focusComment(),
+    comment: () => desk.flags.focusField("comment"),
     deleteFlag: (id = null) => desk.change((work) => withoutFlag(work, id ?? desk.selectedId)),
     verdict: (verdict) => {
+      if (verdict === "skip") return leaving(desk).skip();
       desk.change((work) => withVerdict(work, verdict));
       desk.select(null);
       if (verdict === "accept" && desk.work.flags.some((flag) => flag.severity >= MISLEADING)) desk.say("Accepted although a flag is major or critical. Is the text fit to train on as it stands?");
+      return undefined;
     },
     rate: (value) => {
       const rating = RATINGS[desk.digits];
@@ -112,9 +126,38 @@ function judging(desk) {
       desk.change((work) => ({ ...work, edited_text: null }));
       desk.edit(false);
     },
-    submit: () => desk.submit(),
-    undo: () => desk.goBack("undo"),
-    redo: () => desk.goBack("redo"),
+    undo: () => turn(desk, "undo"),
+    redo: () => turn(desk, "redo"),
+  };
+}
+
+/** What leaves the item: the next one is on screen before the server answers. */
+function leaving(desk) {
+  const depart = (kind, work = desk.work) => {
+    desk.edit(false);
+    desk.history.noteLeft(desk.item.assignment_id, kind, desk.work, work);
+    desk.work = work;
+    desk.flow.depart(kind);
+  };
+  const isFinal = () => {
+    if (desk.item.state === "final") desk.say("This item is submitted already and cannot be skipped or given back. Submit it again with another verdict instead.");
+    return desk.item.state === "final";
+  };
+  return {
+    submit: () => {
+      if (desk.busy) return undefined;
+      const why = whyNotFinal(desk.work, desk.flags.names);
+      if (why === null) return depart("submit");
+      desk.edit(false);
+      selectMeant(desk, why);
+      return desk.say(why);
+    },
+    skip: () => {
+      if (desk.busy || isFinal()) return;
+      const { item } = desk;
+      askReason(desk.screen.root, (reason) => desk.item === item && depart("skip", { ...desk.work, skip_reason: reason }));
+    },
+    release: () => desk.busy || isFinal() || depart("release"),
   };
 }
 
@@ -125,7 +168,7 @@ function around(desk) {
       const focused = document.activeElement;
       if (desk.editing) return desk.edit(false);
       if (screen.root.contains(focused) && focused !== document.body) focused.blur();
-      if (focused?.matches("input, textarea")) return undefined;
+      if (focused?.matches("input, textarea, select")) return undefined;
       player.setLoop(null);
       desk.marks = NO_MARKS;
       text.clear();
@@ -133,14 +176,12 @@ function around(desk) {
     },
     recent: async () => {
       const { status, body } = await ask("/api/desk/recent");
-      if (status === 200) showRecent(screen.root, body.items, (candidateId) => desk.fetchItem(candidateId));
+      if (status === 200) showRecent(screen.root, body.items, (assignmentId) => desk.flow.bringBack(assignmentId));
       else desk.say(body.error);
     },
-    guide: async () => {
-      const answer = await fetch(new URL("../guidelines.md", import.meta.url));
-      showGuide(screen.root, await answer.text());
-    },
-    help: () => showHelp(screen.root, desk.keys.list),
-    backToQueue: () => desk.fetchNext(),
+    guide: () => showGuide(desk),
+    help: () => showKeys(screen.root, desk.keymap),
+    bringRefused: () => bringRefused(desk),
+    backToQueue: () => desk.flow.toQueue(),
   };
 }

@@ -25,6 +25,11 @@ export class ActiveClock {
     return Math.round((this.total_ms + this.#since()) / 100) / 10;
   }
 
+  /** Return the time since the last sign of life. */
+  get idle_ms() {
+    return this.now() - this.last_ms;
+  }
+
   #since() {
     const gap = this.now() - this.last_ms;
     return gap <= IDLE_MS ? gap : 0;

@@ -1,5 +1,7 @@
 // JavaScript counts UTF-16 units, the server counts code points: an emoji is 2 here and 1 there.
 
+const LONGEST_CHARACTER = 64; // UTF-16 units; an emoji of a family has 11
+
 /** A text with both ways of counting. */
 export class Points {
   constructor(text) {
@@ -34,6 +36,13 @@ export class Points {
     return this.text.slice(this.units[start], this.units[end]);
   }
 
+  /** Return the code point offset behind the character, as the eye sees one, that begins at an offset. */
+  afterCharacter(point) {
+    const rest = this.text.slice(this.units[point], this.units[point] + LONGEST_CHARACTER);
+    const [first] = new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(rest);
+    return first ? this.pointAt(this.units[point] + first.segment.length) : point;
+  }
+
   /** Return the span without white space at its ends, or null when nothing is left. */
   trimmed(start, end) {
     while (start < end && /\s/.test(this.slice(start, start + 1))) start += 1;
@@ -42,11 +51,11 @@ export class Points {
   }
 }
 
-/** Return the words or sentences of a text as `{start, end}` in code points. */
-export function segments(points, granularity) {
+/** Return the words of a text as `{start, end}` in code points. */
+export function words(points) {
   const found = [];
-  for (const part of new Intl.Segmenter(undefined, { granularity }).segment(points.text)) {
-    if (granularity === "word" && !part.isWordLike) continue;
+  for (const part of new Intl.Segmenter(undefined, { granularity: "word" }).segment(points.text)) {
+    if (!part.isWordLike) continue;
     const span = points.trimmed(points.pointAt(part.index), points.pointAt(part.index + part.segment.length));
     if (span) found.push(span);
   }

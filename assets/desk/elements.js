@@ -16,9 +16,9 @@ export function el(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Return a `<kbd>` for a chord as `keys.js` names it. */
-export function kbd(chord) {
-  return el("kbd", {}, keyName(chord));
+/** Return a key cap for a chord as `keys.js` names it; it follows when the key is changed. `scope` tells which key is meant where a chord has two meanings. */
+export function kbd(chord, scope = null) {
+  return el("kbd", { data: scope ? { chord, scope } : { chord } }, keyName(chord));
 }
 
 const KEY_NAMES = {

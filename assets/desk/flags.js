@@ -1,6 +1,7 @@
 // The flags of an item: the row of kinds to set one, and the list of those that are set.
-import { button, el, kbd, typedSeconds } from "./elements.js";
-import { LONGEST_TEXT } from "./work.js";
+import { button, el, kbd } from "./elements.js";
+import { FlagDetail } from "./flag_detail.js";
+import { momentOf } from "./parts.js";
 
 /** Return the row of buttons that set flags; it is the legend of the underlines too. `onFlag(kind)`. */
 export function flagButtons(taxonomy, onFlag) {
@@ -11,116 +12,62 @@ export function flagButtons(taxonomy, onFlag) {
 }
 
 /**
- * The list of flags. Callbacks: `onSelect(id)`, `onChange(id, changes, merge)`, `onDelete(id)`, `onLoop(id)`,
- * `onProblem(sentence)`, and `onProblem(null)` once the field is right.
+ * The list of flags. Callbacks: `onSelect(id, part)` also loops the moment of that part, `onPart(part)` makes one part of the selected flag the one
+ * that keys work on, `onChange(id, changes, merge)`, `onMoment(id, part, moment)`, `onDropOther()`, `onDelete(id)`, `onProblem(sentence)`, and `onProblem(null)` once the field is right.
  */
 export class FlagList {
   constructor(taxonomy, callbacks) {
     Object.assign(this, { taxonomy, callbacks });
     this.names = new Map(taxonomy.flags.map((flag) => [flag.kind, flag.name]));
-    this.body = el("ul", { class: "ew-flags", id: "desk-flags", "aria-label": "Flags" });
+    this.detail = new FlagDetail(taxonomy, callbacks);
+    this.list = el("ul", { class: "ew-flags", id: "desk-flags", "aria-label": "Flags" });
+    this.empty = el("p", { class: "ew-no-flags" }, "Something not so? Select its words (", kbd("w"), " or drag), then press a flag's key.");
+    this.body = el("div", { class: "ew-flag-box" }, this.empty, this.list);
   }
 
-  /** Draw the flags; only the selected one can be changed in place. The focus, and what is being typed, stay as they are. */
-  show(flags, selectedId, length_s) {
-    this.length_s = length_s;
-    this.body.hidden = flags.length === 0;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
-    const typing = focused?.matches("[data-field=comment]");
-    const drawn = JSON.stringify([flags.map((flag) => (typing && flag.id === selectedId ? { ...flag, comment: "" } : flag)), selectedId]);
+  /** Draw the flags of an item; only the selected one can be changed in place. The focus, and what is being typed, stay as they are. */
+  show(flags, selectedId, part, { item, length_s }) {
+    [this.list.hidden, this.empty.hidden] = [flags.length === 0, flags.length > 0];
+    this.#draw(flags, selectedId, { item, length_s });
+    for (const row of this.list.querySelectorAll("[data-part]")) row.classList.toggle("on", row.dataset.part === part);
+  }
+
+  #draw(flags, selectedId, context) {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const typing = focused?.dataset.typed;
+    const drawn = JSON.stringify([flags.map((flag) => (typing && flag.id === selectedId ? { ...flag, [typing]: "" } : flag)), selectedId, context.item.assignment_id]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const { flag, field } = { flag: focused?.closest("[data-flag]").dataset.flag, field: focused?.dataset.field };
-    this.body.replaceChildren(...flags.map((one) => (one.id === selectedId ? this.#open(one) : this.#row(one))));
-    if (focused) (this.body.querySelector(`[data-flag="${flag}"] [data-field="${field}"]`) ?? this.body.querySelector(`[data-flag="${flag}"] button`))?.focus();
-    else this.body.querySelector(".on")?.scrollIntoView({ block: "nearest" });
+    this.list.replaceChildren(...flags.map((one, index) => (one.id === selectedId ? this.detail.open(one, index + 1, context) : this.#row(one, index + 1))));
+    if (focused) (this.list.querySelector(`[data-flag="${flag}"] [data-field="${field}"]`) ?? this.list.querySelector(`[data-flag="${flag}"] button`))?.focus();
+    else this.list.querySelector(".on")?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Put the focus into the selected flag's comment. */
-  focusComment() {
-    this.body.querySelector("[data-field=comment]")?.focus();
+  /** Put the focus into a field of the selected flag, as `data-field` names it. */
+  focusField(field) {
+    this.list.querySelector(`.ew-flag.on [data-field="${field}"]`)?.focus();
   }
 
-  #row(flag) {
-    const severity = this.taxonomy.severities[flag.severity];
+  #row(flag, number) {
+    const two = flag.other_start !== null || flag.other_start_s !== null;
     return el(
       "li", { class: `ew-flag ew-${flag.kind}`, data: { flag: flag.id } },
       button(
-        { class: "ew-flag-head", title: "Select it and loop its moment", on: { click: () => this.callbacks.onSelect(flag.id) } },
-        el("i", { class: "ew-swatch", "aria-hidden": "true" }), el("span", { class: "ew-flag-name" }, this.names.get(flag.kind)),
+        { class: "ew-flag-head", title: "Select it and loop its moment", on: { click: () => this.callbacks.onSelect(flag.id, "words") } },
+        el("i", { class: "ew-swatch", "aria-hidden": "true" }), el("span", { class: "ew-flag-name" }, this.names.get(flag.kind), two && el("sup", { title: "The number in the text and on the timeline" }, String(number))),
         el("span", { class: "ew-quote", dir: "auto" }, flag.quote ? `“${flag.quote}”` : flag.comment || "no words"),
-        el("span", { class: "ew-when" }, whenOf(flag)), dots(severity),
+        flag.other_quote && el("span", { class: "ew-quote", dir: "auto" }, `⇄ “${flag.other_quote}”`),
+        el("span", { class: "ew-when" }, whenOf(flag)), dots(this.taxonomy.severities[flag.severity]),
       ),
     );
   }
-
-  #open(flag) {
-    const change = (changes, merge = null) => this.callbacks.onChange(flag.id, changes, merge);
-    const levels = this.taxonomy.severities.map(({ value, name, anchor }) => button(
-      { "aria-pressed": String(value === flag.severity), title: anchor, data: { field: `severity-${value}` }, on: { click: () => change({ severity: value }) } }, kbd(String(value)), name,
-    ));
-    const comment = el("input", {
-      type: "text", "aria-label": "Comment of the flag", maxlength: LONGEST_TEXT, dir: "auto", data: { field: "comment" },
-      placeholder: flag.quote && flag.kind !== "other" ? "comment (C)" : "say what is missing or wrong (C)",
-      on: { input: (event) => change({ comment: event.target.value }, `comment ${flag.id}`) },
-    });
-    comment.value = flag.comment;
-    return el(
-      "li", { class: `ew-flag ew-${flag.kind} on`, data: { flag: flag.id }, "aria-current": "true" },
-      el(
-        "div", { class: "ew-flag-head" }, el("i", { class: "ew-swatch", "aria-hidden": "true" }), el("span", { class: "ew-flag-name" }, this.names.get(flag.kind)),
-        el("span", { class: "ew-quote", dir: "auto", title: flag.quote }, flag.quote ? `“${flag.quote}”` : "no words"),
-        button({ class: "ew-small", title: "Loop its moment (L)", "aria-label": "Loop its moment", on: { click: () => this.callbacks.onLoop(flag.id) } }, "↻"),
-        button({ class: "ew-small", title: "Delete the flag (Del)", "aria-label": "Delete the flag", on: { click: () => this.callbacks.onDelete(flag.id) } }, "✕"),
-      ),
-      el("div", { class: "ew-flag-more" }, this.#seconds(flag, "start_s", "Start"), "–", this.#seconds(flag, "end_s", "End"), " s",
-        el("span", { class: "ew-levels", role: "group", "aria-label": "Severity" }, ...levels)),
-      comment,
-    );
-  }
-
-  #seconds(flag, field, name) {
-    const input = el("input", {
-      type: "text", inputmode: "decimal", class: "ew-seconds", "aria-label": `${name} of the moment in seconds`, data: { field },
-      on: { input: (event) => this.#typing(flag, field, event.target), change: (event) => this.#typed(flag, field, event.target), keydown: (event) => event.key === "Enter" && event.target.blur() },
-    });
-    input.value = flag[field] === null ? "" : flag[field].toFixed(3).replace(/0$/, "");
-    return input;
-  }
-
-  /** Let a complaint go as soon as what is typed is right. */
-  #typing(flag, field, input) {
-    if (this.#whatIsWrong(input.value, momentWith(flag, field, input.value), field) === null) this.callbacks.onProblem(null);
-  }
-
-  /** Take over seconds that were typed, or say why not and show the old ones. */
-  #typed(flag, field, input) {
-    const moment = momentWith(flag, field, input.value);
-    const wrong = this.#whatIsWrong(input.value, moment, field);
-    this.callbacks.onProblem(wrong);
-    if (wrong) {
-      input.value = flag[field] === null ? "" : String(flag[field]);
-    } else {
-      this.callbacks.onChange(flag.id, moment, null);
-    }
-  }
-
-  #whatIsWrong(typed, moment, field) {
-    const { start_s, end_s, [field]: seconds } = moment;
-    if (Number.isNaN(seconds)) return `“${typed}” is not a time. Type seconds, such as 17.8 or 1:02.5.`;
-    if (seconds > this.length_s) return `The clip ends at ${this.length_s.toFixed(3)} s. Type a time inside it.`;
-    return end_s < start_s ? `The moment would end at ${end_s} s, before it starts at ${start_s} s.` : null;
-  }
 }
 
-/** Return the flag's moment with the seconds that were typed at one of its edges. */
-function momentWith(flag, field, typed) {
-  const seconds = typedSeconds(typed);
-  return { start_s: flag.start_s ?? seconds, end_s: flag.end_s ?? seconds, [field]: seconds };
-}
-
-function whenOf({ start_s, end_s }) {
-  return start_s === null ? "no time" : `${start_s.toFixed(1)}–${end_s.toFixed(1)} s`;
+function whenOf(flag) {
+  const told = ["words", "other"].map((part) => momentOf(flag, part)).filter((one) => one.start_s !== null);
+  if (told.length === 0) return "no time";
+  return told.length > 1 ? `${told.map(({ start_s }) => start_s.toFixed(1)).join(" ⇄ ")} s` : `${told[0].start_s.toFixed(1)}–${told[0].end_s.toFixed(1)} s`;
 }
 
 function dots({ value, name, anchor }) {

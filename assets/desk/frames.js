@@ -1,6 +1,7 @@
 // When each frame of a clip is shown. Times are seconds on the clip's clock: 0 is where the clip starts.
 
 const GUESSED_RATE = 30;
+const ROUNDING_S = 1e-3;
 
 /** The frames of a clip, read from its file by the server, or guessed when the server does not know them. */
 export class Frames {
@@ -43,10 +44,13 @@ export class Frames {
     return low;
   }
 
-  /** Return the frame whose own time is nearest: what a browser reports of the frame that it shows is off by rounding only. */
+  /**
+   * Return the frame whose own time is nearest: what a browser reports of the frame that it shows is off by rounding only.
+   * A frame that lies before the clip is -1, and one after it is `count`.
+   */
   nearest(time_s) {
+    if (time_s < this.times[0] - ROUNDING_S) return -1;
     const below = this.at(time_s);
-    const above = Math.min(below + 1, this.count - 1);
-    return Math.abs(this.times[above] - time_s) < Math.abs(this.times[below] - time_s) ? above : below;
+    return this.end(below) - time_s < time_s - this.times[below] ? below + 1 : below;
   }
 }

@@ -1,7 +1,9 @@
 // The one list of keys: what the desk obeys, what `?` shows, and what a test holds to have no clash.
 
-// Where a key works: "anywhere" on the desk, "always" while an item is there; then "flag" while a flag is selected and "item" while none is; "words" while the text has the focus and "watch" while it has not.
-const APART = [["flag", "item"], ["words", "watch"]];
+// Where a key works: "anywhere" on the desk, "always" while an item is there; "ask" while it is to be answered first, else "judge". With "judge" also one of
+// "claim" while a claim is selected by keys, "flag" while a flag is selected, "item" else; "words" while the text has the focus and "watch" while it has not.
+const APART = [["flag", "item"], ["flag", "claim"], ["item", "claim"], ["claim", "watch"], ["words", "watch"], ...["judge", "flag", "item", "claim", "words"].map((scope) => ["ask", scope])];
+const MOST_OPTIONS = 9;
 
 /** Return every key with its scope, group, act and meaning; flags and verdicts come from the taxonomy. */
 export function allKeys(taxonomy) {
@@ -12,39 +14,57 @@ export function allKeys(taxonomy) {
   add("Watch", "always", ".", "step", "one frame on", 1);
   add("Watch", "watch", "arrowleft", "jump", "one second back", -1);
   add("Watch", "watch", "arrowright", "jump", "one second on", 1);
+  add("Watch", "watch", "shift+arrowleft", "jumpSpan", "to the start of the flag, evidence or subtitle before", -1);
+  add("Watch", "watch", "shift+arrowright", "jumpSpan", "to the start of the next flag, evidence or subtitle", 1);
   add("Watch", "watch", "home", "edge", "to the start of the clip", "start");
   add("Watch", "watch", "end", "edge", "to the end of the clip", "end");
   add("Watch", "always", "-", "speed", "slower", -1);
   add("Watch", "always", "+", "speed", "faster", 1);
   add("Watch", "always", "l", "toggleLoop", "loop the selected flag, the marks, or what was played last");
-  add("Watch", "always", "v", "toggleEvidence", "show or hide the data set's evidence");
+  add("Watch", "judge", "v", "toggleEvidence", "show or hide the data set's evidence");
+  add("Watch", "always", "shift+v", "toggleSubtitles", "show or hide the subtitles");
   add("Moment", "always", "[", "markStart", "start here: of the selected flag, else of the next one");
   add("Moment", "always", "]", "markEnd", "end here: of the selected flag, else of the next one");
   add("Moment", "flag", "d", "nudgeStart", "start a frame earlier", -1);
   add("Moment", "flag", "f", "nudgeStart", "start a frame later", 1);
   add("Moment", "flag", "shift+d", "nudgeEnd", "end a frame earlier", -1);
   add("Moment", "flag", "shift+f", "nudgeEnd", "end a frame later", 1);
-  add("Words", "always", "w", "toText", "to the text: select words by keys");
+  add("Selected flag", "judge", "k", "otherHalf", "the selected words are its other half: the other mention, the other event, what it props up; without words, go to the other moment");
+  add("Selected flag", "judge", "shift+k", "dropOther", "take its other half away");
+  add("Words", "judge", "w", "toText", "to the text: select words by keys");
   add("Words", "words", "arrowleft", "wordLeft", "the word to the left");
   add("Words", "words", "arrowright", "wordRight", "the word to the right");
   add("Words", "words", "shift+arrowleft", "wordLeft", "widen or narrow the selection to the left", "extend");
   add("Words", "words", "shift+arrowright", "wordRight", "widen or narrow the selection to the right", "extend");
   add("Words", "words", "arrowup", "sentence", "the sentence before", -1);
   add("Words", "words", "arrowdown", "sentence", "the sentence after", 1);
-  for (const { key, kind, name } of taxonomy.flags) add("Flags: select words, then press", "always", key, "flag", name, kind);
-  add("Selected flag", "always", "g", "nextFlag", "select the next flag", 1);
-  add("Selected flag", "always", "shift+g", "nextFlag", "select the flag before", -1);
+  add("Claims", "judge", "y", "claims", "to the first claim without a tick; on a claim, the next word in turn");
+  for (const { value, name, support } of taxonomy.supports) add("Claims", "claim", String(value), "tick", `on a claim: ${name}, and to the next one`, support);
+  add("Claims", "claim", "0", "tick", "on a claim: take the tick away", null);
+  for (const { key, kind, name } of taxonomy.flags) add("Flags: select words, then press", "judge", key, "flag", name, kind);
+  add("Selected flag", "judge", "g", "nextFlag", "select the next flag", 1);
+  add("Selected flag", "judge", "shift+g", "nextFlag", "select the flag before", -1);
   for (const { value, name } of taxonomy.severities) add("Selected flag", "flag", String(value), "severity", `severity: ${name}`, value);
+  for (const { key, field, what } of taxonomy.orders) add("Selected flag", "flag", key, "order", field === "true_order" ? `${what}; of a fabrication, what it props up` : what, field);
   add("Selected flag", "flag", "c", "comment", "write its comment");
   add("Selected flag", "flag", "delete", "deleteFlag", "delete it");
-  for (const { key, verdict, name } of taxonomy.verdicts) add("Verdict", "always", key, "verdict", name, verdict);
+  for (const { key, verdict, name } of taxonomy.verdicts) {
+    if (verdict === "skip") add("Verdict", "always", key, "skip", "skip, with a reason");
+    else add("Verdict", "judge", key, "verdict", name, verdict);
+  }
   for (let value = 1; value <= 5; value += 1) add("Verdict", "item", String(value), "rate", `rate ${value}: factual consistency first, then logical coherence`, value);
   add("Verdict", "item", "r", "switchRating", "let the digits rate the other one");
-  add("Verdict", "always", "n", "note", "write the note");
-  add("Verdict", "always", "i", "edit", "edit the text");
-  add("Verdict", "always", "enter", "submit", "submit and take the next item");
-  add("Desk", "always", "z", "undo", "undo");
-  add("Desk", "always", "shift+z", "redo", "do again");
+  add("Verdict", "judge", "shift+m", "omission", "what the text leaves out: nothing, minor, major");
+  add("Verdict", "judge", "n", "note", "write the note");
+  add("Verdict", "judge", "i", "edit", "edit the text");
+  add("Verdict", "judge", "enter", "submit", "submit and take the next item");
+  for (let number = 1; number <= MOST_OPTIONS; number += 1) add("Answer first", "ask", String(number), "choose", "choose the option with this number", number - 1);
+  add("Answer first", "ask", "w", "toAnswer", "to the options, or to the field of an open question");
+  add("Answer first", "ask", "enter", "answer", "keep the answer, and see the given one and the text");
+  add("Verdict", "always", "shift+s", "release", "give the item back without a word, and take the next one");
+  add("Desk", "anywhere", "z", "undo", "undo the last act, on the item before too");
+  add("Desk", "anywhere", "shift+z", "redo", "do again");
+  add("Desk", "anywhere", "shift+b", "bringRefused", "bring back an item that was not kept");
   add("Desk", "always", "escape", "escape", "leave a field, a flag, a loop, the marks");
   add("Desk", "anywhere", "b", "recent", "earlier items");
   add("Desk", "anywhere", "q", "guide", "guidelines");
@@ -86,7 +106,7 @@ export function takesText(element) {
   return Boolean(element?.closest?.("input, textarea, select, [contenteditable]:not([contenteditable=false])"));
 }
 
-const REPEATED = new Set(["step", "jump", "nudgeStart", "nudgeEnd", "wordLeft", "wordRight", "sentence", "speed"]);
+const REPEATED = new Set(["step", "jump", "jumpSpan", "nudgeStart", "nudgeEnd", "wordLeft", "wordRight", "sentence", "speed"]);
 const PRESSED_BY = new Set(["space", "enter"]);
 
 /** Hands keys to acts. `scopes()` returns the scopes that hold now, `acts` the functions by name. */
@@ -95,6 +115,11 @@ export class Keys {
     const wrong = clashes(list);
     if (wrong.length > 0) throw new Error(wrong.join(" "));
     Object.assign(this, { list, acts, scopes });
+  }
+
+  /** Obey another list of keys. */
+  use(list) {
+    this.list = list;
   }
 
   /** Do what the key means here; return whether it meant something. */

@@ -8,7 +8,7 @@ const KIND_NAMES = { narrative: "Narrative", rationale: "Rationale", answer: "An
 const KIND_HINTS = { narrative: "of the whole clip", rationale: "for the given answer", answer: "to the question" };
 
 /** Return the screen's parts by name, `root` among them. `acts` are the desk's acts, the same that keys reach. */
-export function buildScreen(taxonomy, acts, { player, timeline, text, flags, verdict }) {
+export function buildScreen(taxonomy, acts, { player, timeline, text, flags, verdict, notices, claims, blind }) {
   const parts = {
     progress: el("progress", { id: "desk-progress", max: "1", value: "0", "aria-label": "Items done" }),
     count: el("span", { id: "desk-count", class: "dim" }),
@@ -26,7 +26,7 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
     kind: el("p", { class: "ew-what" }),
     editor: el("textarea", { id: "desk-edited", class: "ew-text", dir: "auto", "aria-label": "Edited text", maxlength: LONGEST_TEXT, spellcheck: "true" }),
     editState: el("div", { class: "ew-edit-state", hidden: true }),
-    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: LONGEST_TEXT, "aria-label": "Note", placeholder: "Note (N): why, in your words" }),
+    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: LONGEST_TEXT, "aria-label": "Note", placeholder: "Note (N): why, in your words", data: { hint: "n", said: "Note (#): why, in your words" } }),
     toast: el("p", { class: "ew-toast", id: "desk-message", role: "status", "aria-live": "polite", hidden: true }),
     plain: el("section", { class: "ew-plain", id: "desk-plain", hidden: true }),
   };
@@ -36,10 +36,10 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
   parts.dropEdit = button({ class: "ew-link", id: "desk-drop-edit", on: { click: () => acts.dropEdit() } }, "Drop the edit");
   parts.editHint = el("span", { class: "dim" });
   parts.editState.append(parts.editHint, parts.dropEdit);
-  player.stage.append(parts.stamp, parts.problem);
+  player.stage.append(timeline.caption, parts.stamp, parts.problem);
   parts.right = el(
     "section", { class: "ew-right", "aria-label": "Text and flags" },
-    el("div", { class: "ew-card ew-paper" }, parts.kind, text.body, parts.editor, parts.editState), flagButtons(taxonomy, (kind) => acts.flag(kind)), flags.body, parts.note,
+    el("div", { class: "ew-card ew-paper" }, el("div", { class: "ew-over" }, parts.kind, claims.start, claims.legend), text.body, parts.editor, parts.editState), flagButtons(taxonomy, (kind) => acts.flag(kind)), flags.body, parts.note,
   );
   parts.main = el(
     "div", { class: "ew-main" },
@@ -49,7 +49,7 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
         mark("markEnd", "]", "End"), parts.loop, el("span", { class: "ew-pace" }, pace(-1, "-"), parts.speed, pace(1, "+")), parts.evidence, parts.watched),
       timeline.body, parts.question,
     ),
-    parts.right,
+    parts.right, blind.body,
   );
   parts.head = el(
     "header", { class: "ew-head-bar" }, parts.progress, parts.count, parts.again, parts.back, parts.saved,
@@ -58,14 +58,14 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
     button({ id: "desk-help-open", on: { click: () => acts.help() } }, "Keys", kbd("?")),
   );
   parts.work = el("div", { class: "ew-work", hidden: true }, parts.main, verdict.body);
-  parts.root = el("div", { class: "ew-desk", id: "desk", data: { ready: "false" } }, parts.head, parts.work, parts.plain, parts.toast);
+  parts.root = el("div", { class: "ew-desk", id: "desk", data: { ready: "false" } }, parts.head, notices.body, parts.work, parts.plain, parts.toast);
   parts.editor.hidden = true;
   return parts;
 }
 
 /** Say what kind of text it is. */
 export function showKind(parts, kind) {
-  parts.kind.replaceChildren(el("strong", {}, KIND_NAMES[kind] ?? kind), ` ${KIND_HINTS[kind] ?? ""}`, el("span", {}, "Select words, or ", kbd("w"), ", then a flag's key"));
+  parts.kind.replaceChildren(el("strong", {}, KIND_NAMES[kind] ?? kind), ` ${KIND_HINTS[kind] ?? ""}`);
 }
 
 /** Show the speed. */
@@ -86,5 +86,6 @@ export function showSaved(parts, { state, detail, signedOut }) {
 export function showPlain(parts, title, lines, ...buttons) {
   parts.work.hidden = true;
   parts.plain.hidden = false;
+  delete parts.plain.dataset.waiting;
   parts.plain.replaceChildren(el("h2", {}, title), ...lines.map((line) => el("p", {}, ...[line].flat())), el("div", {}, ...buttons));
 }

@@ -1,12 +1,14 @@
 // Time as lanes: what was watched, evidence, subtitles, flags. Pointing moves the video; a flag's edges can be dragged or nudged.
 import { clockTime, el } from "./elements.js";
+import { timedParts } from "./parts.js";
 
 const MOST_ROWS = 4;
 const TICKS = 6;
+const LATE = 0.95; // of the clip: what stands beside a moment from there on stands on its left
 const STEPS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
 /**
- * Callbacks: `onSeek(index)`, `onFlag(id)`, `onMoment(id, {start_s, end_s}, edge, ended)` while an edge is moved ("start" or "end").
+ * Callbacks: `onSeek(index)`, `onFlag(id, part)`, `onMoment(id, {start_s, end_s}, edge, ended)` while an edge is moved ("start" or "end").
  */
 export class Timeline {
   constructor(callbacks) {
@@ -16,34 +18,57 @@ export class Timeline {
     this.seen = el("div", { class: "ew-seen", title: "What was watched" });
     this.evidence = el("div", { class: "ew-lane", id: "desk-lane-evidence", hidden: true });
     this.subtitles = el("div", { class: "ew-lane", id: "desk-lane-subtitles", hidden: true });
+    this.caption = el("p", { class: "ew-caption", id: "desk-caption", dir: "auto", hidden: true });
     this.flags = el("div", { class: "ew-lane ew-lane-flags", id: "desk-lane-flags" });
     this.marks = el("i", { class: "ew-marks", hidden: true, "aria-hidden": "true" });
     this.lanes = el("div", { class: "ew-lanes" }, this.ruler, this.seen, this.evidence, this.subtitles, this.flags, this.marks, this.head);
     this.body = el("div", { class: "ew-timeline", id: "desk-timeline" }, this.lanes);
     this.lanes.addEventListener("pointerdown", (event) => this.#press(event));
+    this.subtitlesShown = true;
   }
 
   /** Show another clip: its frames, and the spans of its evidence and subtitles. */
   show(frames, { evidence, subtitles }) {
-    this.frames = frames;
-    this.drawn = null;
+    Object.assign(this, { frames, drawn: null, timed: [], spans: { evidence, subtitles } });
     this.#fill(this.evidence, "evidence", evidence, "the data set's evidence");
     this.#fill(this.subtitles, "subtitles", subtitles, "");
-    this.subtitles.hidden = subtitles.length === 0;
-    this.hasEvidence = evidence.length > 0;
+    this.subtitles.hidden = !this.subtitlesShown || subtitles.length === 0;
     this.#tick();
     this.place(0);
   }
 
   /** Show or hide the evidence; return whether there is any. */
   toggleEvidence(shown) {
-    this.evidence.hidden = !(shown && this.hasEvidence);
-    return this.hasEvidence;
+    const { length } = this.spans.evidence;
+    this.evidence.hidden = !shown || length === 0;
+    return length > 0;
   }
 
-  /** Move the playhead to a frame. */
+  /** Show the subtitles, or hide them; return whether there are any. */
+  toggleSubtitles() {
+    const { length } = this.spans.subtitles;
+    this.subtitlesShown = !this.subtitlesShown;
+    this.subtitles.hidden = !this.subtitlesShown || length === 0;
+    this.place(this.placed);
+    return length > 0;
+  }
+
+  /** Move the playhead to a frame, and show the subtitle that is on then. */
   place(index) {
-    this.head.style.left = this.#percent((this.frames.start(index) + this.frames.end(index)) / 2);
+    this.placed = index;
+    const at_s = (this.frames.start(index) + this.frames.end(index)) / 2;
+    this.head.style.left = this.#percent(at_s);
+    const said = this.subtitlesShown ? this.spans.subtitles.filter(({ start_s, end_s }) => start_s <= at_s && at_s < end_s).map(({ text }) => text).join("\n") : "";
+    if (this.caption.textContent !== said) this.caption.textContent = said;
+    this.caption.hidden = said === "";
+  }
+
+  /** Return the frame where the next span on a lane in view begins, seen from a frame (-1: the one before), or null. */
+  spanFrom(index, step) {
+    const lanes = [this.timed, this.evidence.hidden ? [] : this.spans.evidence, this.subtitles.hidden ? [] : this.spans.subtitles];
+    const starts = lanes.flat().map((span) => this.frameAt(span, "start")).filter((start) => (start - index) * step > 0);
+    if (starts.length === 0) return null;
+    return step > 0 ? Math.min(...starts) : Math.max(...starts);
   }
 
   /** Draw what was watched, as `[first, last]` frames. */
@@ -60,22 +85,24 @@ export class Timeline {
     this.marks.style.width = this.#percent((end_s ?? from) - from);
   }
 
-  /** Draw the flags that have a moment, each in a row where it hides no other; `names` gives their kinds' names. */
-  flag(flags, selectedId, names) {
-    const timed = flags.filter((flag) => flag.start_s !== null);
-    const drawn = JSON.stringify([timed, selectedId]);
+  /** Draw the moments of the flags, each in a row where it hides no other; the edges of the selected flag's active part can be moved. `names` gives their kinds' names. */
+  flag(flags, selectedId, names, activePart) {
+    const timed = timedParts(flags);
+    this.timed = timed;
+    const drawn = JSON.stringify([timed, selectedId, activePart]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const focused = document.activeElement?.dataset?.edge;
     const rows = rowsOf(timed);
-    this.flags.style.setProperty("--rows", Math.max(2, ...timed.map((flag) => rows.get(flag.id) + 1)));
-    this.flags.replaceChildren(el("span", { class: "ew-lane-name" }, timed.length ? "" : "flags"), ...timed.map((flag) => {
-      const on = flag.id === selectedId;
-      const bar = this.#bar(flag.start_s, flag.end_s, `ew-bar ew-${flag.kind}${on ? " on" : ""}`);
-      bar.dataset.flag = flag.id;
-      bar.title = `${names.get(flag.kind)}: ${flag.start_s.toFixed(2)}–${flag.end_s.toFixed(2)} s`;
-      bar.style.setProperty("--row", rows.get(flag.id));
-      if (on) bar.append(this.#edge(flag, "start"), this.#edge(flag, "end"));
+    this.flags.style.setProperty("--rows", Math.max(2, ...[...rows.values()].map((row) => row + 1)));
+    this.flags.replaceChildren(el("span", { class: "ew-lane-name" }, timed.length ? "" : "flags"), ...timed.map((one) => {
+      const on = one.id === selectedId;
+      const bar = this.#bar(one.start_s, one.end_s, ["ew-bar", `ew-${one.kind}`, on && "on", one.part === "other" && "second", one.start_s > LATE * this.frames.end_s && "late"].filter(Boolean).join(" "));
+      Object.assign(bar.dataset, { flag: one.id, part: one.part });
+      bar.title = `${names.get(one.kind)}${one.part === "other" ? ", the other one" : ""}: ${one.start_s.toFixed(2)}–${one.end_s.toFixed(2)} s`;
+      bar.style.setProperty("--row", rows.get(one));
+      if (one.number !== null) bar.append(el("span", { class: "ew-bar-number" }, String(one.number)));
+      if (on && one.part === activePart) bar.append(this.#edge(one, "start"), this.#edge(one, "end"));
       return bar;
     }));
     if (focused) this.flags.querySelector(`[data-edge=${focused}]`)?.focus({ preventScroll: true });
@@ -119,7 +146,7 @@ export class Timeline {
     if (event.button !== 0 || !this.frames) return;
     event.preventDefault();
     const bar = event.target.closest("[data-flag]");
-    if (bar) this.callbacks.onFlag(bar.dataset.flag);
+    if (bar) this.callbacks.onFlag(bar.dataset.flag, bar.dataset.part);
     else this.#hold(event, (index) => this.callbacks.onSeek(index), true);
   }
 
@@ -173,14 +200,14 @@ export class Timeline {
   }
 }
 
-/** Return the row of each flag, so that those at the same moment lie under each other. */
-function rowsOf(flags) {
+/** Return the row of each moment, so that those at the same time lie under each other. */
+function rowsOf(moments) {
   const rows = new Map();
-  for (const flag of [...flags].sort((a, b) => a.start_s - b.start_s)) {
-    const taken = flags.filter((other) => rows.has(other.id) && other.start_s < flag.end_s && flag.start_s < other.end_s).map((other) => rows.get(other.id));
+  for (const one of [...moments].sort((a, b) => a.start_s - b.start_s)) {
+    const taken = moments.filter((other) => rows.has(other) && other.start_s < one.end_s && one.start_s < other.end_s).map((other) => rows.get(other));
     let row = 0;
     while (taken.includes(row) && row < MOST_ROWS - 1) row += 1;
-    rows.set(flag.id, row);
+    rows.set(one, row);
   }
   return rows;
 }

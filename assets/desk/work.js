@@ -1,13 +1,15 @@
-// An annotator's work on one item as a plain value; every act makes a new one. The server checks what may be submitted.
+// An annotator's work on one item as a plain value; every act makes a new one.
 import { newId } from "./elements.js";
 
 export const LONGEST_TEXT = 100_000; // characters of a note, a comment or an edited text; the server has the same limit
-const DEPTH = 50;
+/** What the clock and the player say, and nobody did. */
+export const FIGURES = new Set(["seconds_spent", "watched_share"]);
 
 /** Return the work of somebody who has not begun. */
 export function emptyWork() {
   return {
-    verdict: null, no_error: false, factual_consistency: null, logical_coherence: null, note: "", edited_text: null, seconds_spent: 0, watched_share: 0, flags: [],
+    verdict: null, no_error: false, omission: null, factual_consistency: null, logical_coherence: null, note: "", edited_text: null, skip_reason: null,
+    seconds_spent: 0, watched_share: 0, flags: [], ticks: [],
   };
 }
 
@@ -16,12 +18,14 @@ export function newFlag(kind, words, moment) {
   return {
     id: newId(), kind, text_start: words?.start ?? null, text_end: words?.end ?? null, quote: words?.quote ?? "",
     start_s: moment?.start_s ?? null, end_s: moment?.end_s ?? null, severity: 1, comment: "",
+    other_start: null, other_end: null, other_quote: "", other_start_s: null, other_end_s: null, claimed_order: null, true_order: null, props_up: "",
   };
 }
 
-/** Return the work with a flag more; "no error found" and a flag exclude each other. */
+/** Return the work with a flag more; "no error found" and a flag exclude each other, and an omission leaves something out. */
 export function withFlag(work, flag) {
-  return { ...work, no_error: false, flags: [...work.flags, flag] };
+  const omission = flag.kind === "omission" && (work.omission ?? "none") === "none" ? "minor" : work.omission;
+  return { ...work, no_error: false, omission, flags: [...work.flags, flag] };
 }
 
 /** Return the work without the flag. */
@@ -45,9 +49,9 @@ export function sameWork(one, other) {
 }
 
 function said(work) {
-  const { verdict, no_error, factual_consistency, logical_coherence, note, edited_text, flags } = work;
-  const told = flags.map(({ kind, text_start, text_end, quote, start_s, end_s, severity, comment }) => [kind, text_start, text_end, quote, start_s, end_s, severity, comment]);
-  return JSON.stringify([verdict, no_error, factual_consistency, logical_coherence, note, edited_text, told]);
+  const { flags, ...rest } = work;
+  const told = Object.keys(rest).filter((name) => !FIGURES.has(name)).sort().map((name) => [name, rest[name]]);
+  return JSON.stringify([told, flags.map(({ id, ...flag }) => Object.keys(flag).sort().map((name) => flag[name]))]);
 }
 
 /** Return whether a flag says too little without a comment: what it points at is not in the text, or not in the taxonomy. */
@@ -55,36 +59,14 @@ export function lacksComment({ text_start, kind, comment }) {
   return (text_start === null || kind === "other") && comment.trim() === "";
 }
 
-/** What can be undone and done again, 50 acts deep. Acts with the same `merge` name in a row are one. */
-export class History {
-  constructor() {
-    this.past = [];
-    this.future = [];
-    this.merge = null;
-  }
-
-  /** Note the work as it was before an act. */
-  note(before, merge = null) {
-    if (merge === null || merge !== this.merge) this.past.push(before);
-    if (this.past.length > DEPTH) this.past.shift();
-    this.merge = merge;
-    this.future = [];
-  }
-
-  /** Return the work before the last act, or null. */
-  undo(present) {
-    return this.#move(this.past, this.future, present);
-  }
-
-  /** Return the work that the last undo left, or null. */
-  redo(present) {
-    return this.#move(this.future, this.past, present);
-  }
-
-  #move(from, to, present) {
-    if (from.length === 0) return null;
-    to.push(present);
-    this.merge = null;
-    return from.pop();
-  }
+/** Return why the work cannot be final yet, in the server's words (`check_submitted`), or null; `names` gives the names of the kinds of flags. */
+export function whyNotFinal(work, names) {
+  const { verdict, no_error, flags, note, edited_text } = work;
+  if (!["accept", "reject", "unsure"].includes(verdict)) return "There is no verdict yet. Choose accept (A), reject (X) or unsure (U); or skip the item (S).";
+  if (no_error && flags.length > 0) return 'The work says "no error found" and has flags. Delete the flags, or choose the verdict again.';
+  if (verdict === "accept" && flags.length === 0 && !no_error) return 'Accepting a text without flags says "no error found". Press A to say so, or set a flag.';
+  if (verdict === "reject" && flags.length === 0 && note.trim() === "") return "A rejection needs a reason. Set a flag, or write in the note why the text is not fit.";
+  if (edited_text !== null && edited_text.trim() === "") return "The edited text is empty. Write the text as it should be, or drop the edit.";
+  const short = flags.find(lacksComment);
+  return short ? `The flag '${names.get(short.kind)}' needs a comment: say what is missing or wrong (C).` : null;
 }
