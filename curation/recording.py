@@ -69,7 +69,8 @@ def read_operation(raw: object) -> DeskOperation:
         raise InputError("An operation's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
     if raw["kind"] not in WORK_KINDS:
         raise InputError(f"The operation {ascii(raw['kind'])[:40]} is not known. Use one of: {', '.join(WORK_KINDS)}.")
-    if not isinstance(raw["assignment_id"], str) or not isinstance(raw["client_at"], str | None) or not isinstance(raw["text_sha256"], str | None):
+    told = [raw["assignment_id"], raw["client_at"] or "", raw["text_sha256"] or ""]
+    if not all(isinstance(text, str) and text.isascii() for text in told):
         raise InputError("An operation names its item, and its moment and the digest of the text or null. Reload the page.")
     if isinstance(raw["base_sequence"], bool) or not isinstance(raw["base_sequence"], int) or raw["base_sequence"] < 0:
         raise InputError("base_sequence has to be the number that the last answer gave, or 0. Reload the page.")
@@ -112,11 +113,12 @@ def _payload(db: sqlite_utils.Database, subject: Subject, operation: DeskOperati
     if operation.kind not in ("answer", *STATE_KINDS):
         return "{}"
     if operation.kind == "answer":
-        answer = _read_answer(operation.work, subject)
-        return json.dumps({"answer": answer.answer, "answer_index": answer.answer_index, "seconds_spent": answer.seconds_spent}, ensure_ascii=False)
+        return json.dumps(vars(_read_answer(operation.work, subject)), ensure_ascii=False)
     if operation.kind != "skip" and subject.asks_first:
         raise InputError("Answer the question first: the text is shown after that.")
-    if operation.text_sha256 != (None if subject.asks_first else subject.text_sha256):
+    # A skip needs no text: it may be on its way since before the text was shown.
+    seen = None if subject.asks_first else subject.text_sha256
+    if operation.text_sha256 != seen and (operation.kind, operation.text_sha256) != ("skip", None):
         raise ConflictError("The words on your page are not those of this item. Reload the page; what you typed is kept in this browser.")
     return work_to_json(_read(db, subject, operation))
 

@@ -58,6 +58,12 @@ def count_operations(db: sqlite_utils.Database) -> int:
     return int(next(db.query("SELECT count(*) AS n FROM operation"))["n"])
 
 
+def count_missing(db: sqlite_utils.Database) -> int:
+    """Return how many lines the log lost: its numbers have no gaps, since what is rolled back gives its number back."""
+    query = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'operation'), 0) - count(*) AS n FROM operation"
+    return int(next(db.query(query))["n"])
+
+
 def list_work_keys(db: sqlite_utils.Database) -> Iterator[tuple[str, str, int]]:
     """Yield (candidate, annotator, round) of all work that is in the log, or in the tables, in order; sorted on the disk."""
     query = """SELECT candidate_id, annotator, round FROM operation WHERE kind IN (SELECT value FROM json_each(?))

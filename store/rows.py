@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -14,7 +14,12 @@ Record = TypeVar("Record")
 
 def as_record(kind: type[Record], row: Mapping[str, Any]) -> Record:
     """Return `row` as a record of `kind`; JSON text becomes a tuple, 0 and 1 become False and True."""
-    return kind(**{name: _from_column(hint, row[name]) for name, hint in _hints(cast(Hashable, kind)).items()})
+    names, special = _columns(cast(Hashable, kind))
+    values = {name: row[name] for name in names}
+    for name, convert in special:
+        if values[name] is not None:
+            values[name] = convert(values[name])
+    return kind(**values)
 
 
 def as_row(record: Any) -> dict[str, Any]:
@@ -33,18 +38,17 @@ def digest_id(*parts: object) -> str:
 
 
 @cache
-def _hints(kind: Hashable) -> dict[str, Any]:
-    return get_type_hints(cast(type, kind))
+def _columns(kind: Hashable) -> tuple[tuple[str, ...], tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """Return the names of a record's columns, and how those are read that are not kept as they are."""
+    hints = get_type_hints(cast(type, kind))
+    return tuple(hints), tuple((name, convert) for name, hint in hints.items() if (convert := _from_column(hint)))
 
 
-def _from_column(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _from_column(hint: Any) -> Callable[[Any], Any] | None:
     if get_origin(hint) is tuple:
-        return tuple(json.loads(value))
-    if hint is bool or (get_origin(hint) is types.UnionType and bool in get_args(hint)):
-        return bool(value)
-    return value
+        return lambda value: tuple(json.loads(value))
+    is_truth = hint is bool or (get_origin(hint) is types.UnionType and bool in get_args(hint))
+    return bool if is_truth else None
 
 
 def _to_column(value: Any) -> Any:

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from store.database import open_store, storage_errors, transaction
+from store.database import FILE_NAME, open_store, storage_errors, transaction
 from store.errors import StorageError
 
 Answer = TypeVar("Answer")
 # A group ends when this much is done, so that the first of it need not wait long for the disk.
 MOST_JOBS = 64
-MOST_SECONDS = 0.005
+GROUP_S = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Writer:
     The thread starts with the first job and outlives a full disk. Jobs are done in the order in which they came.
     """
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    def __init__(self, data: Path, group_s: float = GROUP_S) -> None:
+        self._data, self._group_s = data, group_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -83,24 +83,30 @@ class Writer:
         return job.answer
 
     def _work(self) -> None:
-        """Serve until closed; a connection is kept until something goes wrong with it."""
-        while (job := self._jobs.get()) is not None:
-            group = [job]
+        """Serve until closed; a connection is kept until something goes wrong with it, or a backup is put in the file's place."""
+        group = self._next_group()
+        while group:
             try:
                 with open_store(self._data) as db:
-                    while job is not None:
+                    file = self._file()
+                    while group and self._file() == file:
                         self._commit(db, group)
-                        job = self._jobs.get()
-                        group[:] = [job] if job else []
-                    return
+                        group = self._next_group()
             except BaseException as error:  # noqa: BLE001  the thread has to live on, and who waits is told
-                for one in group:
-                    if one.answer.running() or one.answer.set_running_or_notify_cancel():
-                        one.answer.set_exception(StorageError(str(error)) if isinstance(error, StorageError) else error)
+                _fail(group, error)
+                group = self._next_group()
+
+    def _next_group(self) -> list[_Job]:
+        """Wait for a job, and return it as a group that others may join; none when the writer is closed."""
+        job = self._jobs.get()
+        return [job] if job else []
+
+    def _file(self) -> int:
+        return (self._data / FILE_NAME).stat().st_ino
 
     def _commit(self, db: sqlite_utils.Database, group: list[_Job]) -> None:
         """Do the job of the group, and those that wait behind it and join; answer all of them after one COMMIT."""
-        answers, until = [], time.monotonic() + MOST_SECONDS
+        answers, until = [], time.monotonic() + self._group_s
         with transaction(db):
             for job in group:  # which grows meanwhile
                 if job.answer.set_running_or_notify_cancel():
@@ -129,3 +135,10 @@ class Writer:
             if not db.conn.in_transaction:
                 raise
             return partial(job.answer.set_exception, error)
+
+
+def _fail(group: list[_Job], error: BaseException) -> None:
+    """Tell those who still wait for their answer."""
+    for job in group:
+        if job.answer.running() or (not job.answer.done() and job.answer.set_running_or_notify_cancel()):
+            job.answer.set_exception(StorageError(str(error)) if isinstance(error, StorageError) else error)
