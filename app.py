@@ -10,8 +10,9 @@ import sys
 import threading
 import warnings
 import webbrowser
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,13 +31,16 @@ import training.ui
 from curation.demo import load_demo
 from curation.export import freeze_set
 from curation.importing import start_proxy_maker
-from curation.ui import agreement, annotate, importing, pairs
-from curation.ui.access import Access, session_secret
+from curation.ui import adjudicate, agreement, annotate, batches, compare, importing, pairs, people
+from curation.ui.access import ADJUDICATOR, ADMIN, ANNOTATOR, Access, make_access, session_secret
+from curation.ui.adjudication_routes import build_adjudication_router
+from curation.ui.compare_routes import build_compare_router
 from curation.ui.desk_routes import build_desk_router
 from curation.ui.download_routes import build_download_router
 from curation.ui.gate import Gate
+from curation.ui.guideline_routes import build_guideline_router
 from curation.ui.media_routes import build_media_router
-from curation.ui.navigation import build_navigation
+from curation.ui.navigation import Page, build_navigation
 from curation.ui.session_routes import build_session_router
 from store.clips import has_clips, media_without_proxy
 from store.context import Context
@@ -46,12 +50,27 @@ from store.settings import default_data
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
-LEAD_PAGES: dict[str, tuple[str, Callable[[Context], None]]] = {
-    "pairs": ("Pairs", pairs.build),
-    "train": ("Train", training.ui.build),
-    "agreement": ("Agreement", agreement.build),
-    "import": ("Import", importing.build),
-}
+# The first is at "/"; the bar shows them in this order, and the gate holds each against everybody below its role.
+PAGES = (
+    Page("/", "Annotate", ANNOTATOR, annotate.build),
+    Page("/compare", "Compare", ANNOTATOR, compare.build),
+    Page("/adjudicate", "Adjudicate", ADJUDICATOR, adjudicate.build),
+    Page("/agreement", "Agreement", ADJUDICATOR, agreement.build),
+    Page("/pairs", "Pairs", ADJUDICATOR, pairs.build),
+    Page("/batches", "Batches", ADMIN, batches.build),
+    Page("/people", "People", ADMIN, people.build),
+    Page("/train", "Train", ADMIN, training.ui.build),
+    Page("/import", "Import", ADMIN, importing.build),
+)
+ROUTERS = (
+    build_session_router,
+    build_desk_router,
+    build_guideline_router,
+    build_compare_router,
+    build_adjudication_router,
+    build_media_router,
+    build_download_router,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class Settings:
     port: int = 7860
     demo: bool = True
     open_browser: bool = False
+    https_proxy: str | None = None  # address of the proxy that speaks https in front
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,10 +103,15 @@ def parse_arguments(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on; anything but loopback needs accounts (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=7860, help="port to serve on, 1 to 65535 (default: %(default)s)")
+    parser.add_argument(
+        "--https-proxy",
+        metavar="ADDRESS",
+        help="people come over https through a proxy at this address: cookies go over https only, and its X-Forwarded-For and -Proto are believed",
+    )
     parser.add_argument("--no-demo", action="store_true", help="do not create the demo project in an empty data directory")
     parser.add_argument("--open", action="store_true", help="open the address in a browser")
     given = parser.parse_args(arguments)
-    return Settings(given.data.expanduser().absolute(), given.host, given.port, not given.no_demo, given.open)
+    return Settings(given.data.expanduser().absolute(), given.host, given.port, not given.no_demo, given.open, given.https_proxy)
 
 
 @contextlib.contextmanager
@@ -110,30 +135,31 @@ def prepared(settings: Settings) -> Iterator[None]:
 
 
 def refuse_open_door(settings: Settings) -> None:
-    """Raise RefusedError when others could reach the app and nobody would be asked who they are."""
-    if _is_loopback(settings.host):
+    """Raise RefusedError when others could reach the app, by itself or through a proxy, and nobody would be asked who they are."""
+    if _is_loopback(settings.host) and not settings.https_proxy:
         return
-    if Access(settings.data).has_accounts():
+    if make_access(settings.data).has_accounts():
         return
+    door = f"--https-proxy {settings.https_proxy}" if settings.https_proxy else f"--host {settings.host}"
     raise RefusedError(
-        f"--host {settings.host} would let everybody on the network in, and there are no accounts. "
-        f"Make one first: python -m store account NAME lead --data {settings.data}. Or leave --host away to serve this machine only."
+        f"{door} would let everybody on the network in, and there are no accounts. "
+        f"Make one first: python -m store account NAME admin --data {settings.data}. Or leave {door.split()[0]} away to serve this machine only."
     )
 
 
 def make_server_app(settings: Settings) -> FastAPI:
     """Return pages and routes as one ASGI app over the data directory."""
-    access = Access(settings.data)
+    access = make_access(settings.data)
     context = Context(settings.data, access.handler, lambda kind, name: freeze_set(settings.data, kind, name))
-    api = FastAPI(openapi_url=None)
-    for router in (build_session_router(access), build_desk_router(access), build_media_router(access), build_download_router(access)):
-        api.include_router(router)
+    api = FastAPI(openapi_url=None, lifespan=partial(_closing, access))
+    for build_router in ROUTERS:
+        api.include_router(build_router(access))
     api.mount("/eyewitness", FreshFiles(directory=ASSETS))
     # Gradio warns that several pages rule out the server-side rendering that nobody asked for.
     warnings.filterwarnings("ignore", message="SSR mode is not supported")
     pages: FastAPI = gr.mount_gradio_app(
         api,
-        build_pages(context),
+        build_pages(context, access),
         path="/",
         auth_dependency=access.user,
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="zinc", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
@@ -143,12 +169,25 @@ def make_server_app(settings: Settings) -> FastAPI:
         app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
         footer_links=[],
     )
-    pages.add_middleware(Gate, access=access, lead_pages=frozenset(LEAD_PAGES))
+    pages.add_middleware(Gate, access=access, pages=PAGES)
     if not access.has_accounts():
         # A name is enough here, so no other site may lead a browser to this one under a name of its own.
         pages.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
-    pages.add_middleware(SessionMiddleware, secret_key=session_secret(settings.data), session_cookie=f"eyewitness-{settings.port}", same_site="lax")
+    pages.add_middleware(
+        SessionMiddleware,
+        secret_key=session_secret(settings.data),
+        session_cookie=f"eyewitness-{settings.port}",
+        same_site="lax",
+        https_only=bool(settings.https_proxy),
+    )
     return pages
+
+
+@contextlib.asynccontextmanager
+async def _closing(access: Access, _: FastAPI) -> AsyncIterator[None]:
+    """Finish what waits to be written when the server stops."""
+    yield
+    access.writer.close()
 
 
 class FreshFiles(StaticFiles):
@@ -159,8 +198,8 @@ class FreshFiles(StaticFiles):
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Return the file for a path when a browser needs it."""
-        folder = Path(path).parts[:-1]
-        return super().lookup_path(path) if folder in ((), ("desk",)) else ("", None)
+        folder = Path(path).parts[:-1]  # none: the file lies in assets/ itself
+        return super().lookup_path(path) if not folder or Path(path).suffix in (".js", ".css") else ("", None)
 
     def file_response(self, *given: Any, **named: Any) -> Response:
         """Return the file, or 304 when the browser has it."""
@@ -169,18 +208,21 @@ class FreshFiles(StaticFiles):
         return response
 
 
-def build_pages(context: Context) -> gr.Blocks:
-    """Return the five pages: the desk first, the others for leads."""
+def build_pages(context: Context, access: Access) -> gr.Blocks:
+    """Return the pages, each with handlers for its least role and above."""
     pages: gr.Blocks
     with gr.Blocks(title="Eyewitness", analytics_enabled=False, fill_width=True) as pages:
-        build_navigation()
-        annotate.build(context)
-    for path, (name, build) in LEAD_PAGES.items():
-        with pages.route(name, f"/{path}"):
-            build_navigation()
-            build(context)
+        _build_page(PAGES[0], context, access)
+    for page in PAGES[1:]:
+        with pages.route(page.name, page.path):
+            _build_page(page, context, access)
     pages.queue(default_concurrency_limit=8)
     return pages
+
+
+def _build_page(page: Page, context: Context, access: Access) -> None:
+    build_navigation(PAGES)
+    page.build(replace(context, handler=partial(access.handler, least=page.least)))
 
 
 def serve(settings: Settings) -> None:
@@ -190,6 +232,9 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        # Otherwise anybody on this machine could name any address, and be counted at the door as a new one each time.
+        proxy_headers=bool(settings.https_proxy),
+        forwarded_allow_ips=settings.https_proxy,
         timeout_graceful_shutdown=3,  # seconds; a page that is open in a browser would hold the app for ever
     )
     server = uvicorn.Server(config)

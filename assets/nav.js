@@ -1,14 +1,8 @@
 // The bar on top of every page: where one is, who is signed in, and the way out.
-const PAGES = [
-  { path: "/", name: "Annotate", role: "annotator" },
-  { path: "/pairs", name: "Pairs", role: "lead" },
-  { path: "/train", name: "Train", role: "lead" },
-  { path: "/agreement", name: "Agreement", role: "lead" },
-  { path: "/import", name: "Import", role: "lead" },
-];
+const ROLES = ["annotator", "adjudicator", "admin"];
 
-/** Fill `element` with the links that the signed-in person may follow. */
-export async function mount(element) {
+/** Fill `element` with links to those of the pages ({ path, name, least }) that the signed-in person may open. */
+export async function mount(element, pages) {
   const answer = await fetch("/api/me");
   if (!answer.ok) { location.assign("/login"); return; }
   const { name, role } = await answer.json();
@@ -17,10 +11,8 @@ export async function mount(element) {
   nav.className = "ew-nav";
   nav.setAttribute("aria-label", "Pages");
   nav.append(brand());
-  for (const page of PAGES) {
-    if (page.role === "lead" && role !== "lead") continue;
-    nav.append(link(page, page.path === here));
-  }
+  const open = pages.filter((page) => ROLES.indexOf(role) >= ROLES.indexOf(page.least));
+  nav.append(...open.map((page) => link(page, page.path === here)));
   nav.append(wayOut(name));
   element.replaceChildren(nav);
 }

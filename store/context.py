@@ -16,7 +16,7 @@ from store.records import CuratedSet
 class Context:
     """The data directory and the acts that a page borrows from elsewhere.
 
-    `handler` wraps a page's function: a UserError becomes a message on the screen, and only a lead gets through.
+    `handler` wraps a page's function: a UserError becomes a message on the screen, and nobody gets through below the page's least role.
     `freeze_set(kind, name)` freezes what is accepted now into a curated set of kind "sft" or "dpo".
     """
 

@@ -195,7 +195,7 @@ def build(context: Context) -> None:
         start = gr.Button("Start", variant="primary", elem_id="train-start")
     said = gr.Markdown(elem_id="train-message")
     # Made anew at each load of the page, so that what a double click sends twice is the same order.
-    nonce = gr.Textbox(value=lambda: uuid.uuid4().hex, visible="hidden", elem_id="train-nonce")
+    nonce = gr.Textbox(visible="hidden", elem_id="train-nonce")
     gr.Markdown("## Runs")
     table = gr.Markdown(elem_id="train-runs")
     run = gr.Dropdown([], label="Run to watch", elem_id="train-run")
@@ -213,6 +213,7 @@ def build(context: Context) -> None:
     ]
     for act in acts:
         act.then(**said_of)
+    gr.on(None, guard(lambda: uuid.uuid4().hex), None, nonce)
     gr.on([chosen_set.input, *(field.input for field in fields)], **said_of)
     start.click(guard(page.start), [nonce, run_name, *asked], [run, said])
     _build_watch(page, run, table, said)

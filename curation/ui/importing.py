@@ -58,7 +58,8 @@ def build(context: Context) -> None:
     # One at a time: two imports would only wait for each other's transaction.
     shown = [result, waiting, history]
     gr.on(None, context.handler(lists), outputs=[waiting, history], show_progress="hidden")
-    form["format"].change(lambda name: [FORMATS[name].sentence, gr.update(visible=name == "nextgqa")], form["format"], [form["sentence"], form["intervals"]])
+    explain = context.handler(lambda name: [FORMATS[name].sentence, gr.update(visible=name == "nextgqa")])
+    form["format"].change(explain, form["format"], [form["sentence"], form["intervals"]])
     start.click(context.handler(run), set(form.values()), shown, concurrency_limit=1, concurrency_id="import", show_progress_on=result)
     look.click(context.handler(look_again), folder, shown, concurrency_limit=1, concurrency_id="import", show_progress_on=result)
 

@@ -32,7 +32,7 @@ def build_media_router(access: Access) -> APIRouter:
             known = get_media(db, digest)
         path = media_path(access.data, digest) if known else None
         if known is None or path is None or not path.is_file():
-            raise NotFoundError(f"No video {digest[:12]!r} is kept here. Ask a lead to import it again.")
+            raise NotFoundError(f"No video {digest[:12]!r} is kept here. Ask an admin to import it again.")
         headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)

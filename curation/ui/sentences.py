@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from store.errors import ConflictError, InputError, NotFoundError, RefusedError, StorageError, UserError
+from store.throttle import TooManyTriesError
 
-STATUS = {InputError: 400, RefusedError: 403, NotFoundError: 404, ConflictError: 409, StorageError: 503}
+STATUS = {InputError: 400, TooManyTriesError: 429, RefusedError: 403, NotFoundError: 404, ConflictError: 409, StorageError: 503}
 
 
 class SentenceRoute(APIRoute):

@@ -74,8 +74,7 @@ def test_every_control_has_a_name_and_every_event_goes_through_the_guard(page: T
     assert all((block.elem_id or "").startswith("train-") for block in controls if not isinstance(block, gr.Markdown))
     assert {"train-start", "train-stop-save", "train-cancel", "train-freeze", "train-run", "train-plot-loss"} <= named
     assert len(blocks.fns) >= 9
-    unguarded = [fn for fn in blocks.fns.values() if fn.fn is not None and not hasattr(fn.fn, "is_guarded")]
-    assert [[output.elem_id for output in fn.outputs] for fn in unguarded] == [["train-nonce"]], "a random number tells nobody anything"
+    assert not [fn for fn in blocks.fns.values() if fn.fn is not None and not hasattr(fn.fn, "is_guarded")]
 
 
 def test_the_page_opens_with_the_newest_set_and_tells_what_it_holds(page: TrainPage) -> None:
