@@ -178,7 +178,7 @@ def subject_of(db: sqlite_utils.Database, annotator: str, assignment_id: str) ->
 def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedItem]:
     """Return all items that the annotator finished, the newest first; one look-up an item."""
     found = [(annotation, get_candidate(db, annotation.candidate_id)) for annotation in finished_annotations(db, annotator, EVERY)]
-    return [_finished(one, text) for one, text in found if text]
+    return [_finished(db, one, text) for one, text in found if text]
 
 
 def tally(db: sqlite_utils.Database, annotator: str) -> Tally:
@@ -186,9 +186,12 @@ def tally(db: sqlite_utils.Database, annotator: str) -> Tally:
     return Tally(*progress_of(db, annotator), verdict_counts(db, annotator))
 
 
-def _finished(annotation: Annotation, text: Candidate) -> FinishedItem:
+def _finished(db: sqlite_utils.Database, annotation: Annotation, text: Candidate) -> FinishedItem:
     assignment_id = digest_id("assignment", annotation.candidate_id, annotation.annotator, annotation.round)
-    return FinishedItem(assignment_id, text.kind, text.text[:RECENT_WORDS], annotation.verdict, annotation.updated_at)
+    # Of what is finished only an item that was skipped may still wait for its answer, and withhold its text.
+    withheld = annotation.verdict == "skip" and subject_of(db, annotation.annotator, assignment_id).asks_first
+    beginning = "The question was not answered." if withheld else text.text[:RECENT_WORDS]
+    return FinishedItem(assignment_id, text.kind, beginning, annotation.verdict, annotation.updated_at)
 
 
 def _work(db: sqlite_utils.Database, subject: Subject) -> tuple[WorkState | None, int]:

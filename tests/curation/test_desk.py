@@ -537,6 +537,15 @@ def test_a_blind_rationale_is_withheld_until_the_question_is_answered(db: sqlite
     assert kept is not None and (kept.verdict, kept.blind_answer_index) == ("accept", 1), "both answers stay"
 
 
+def test_a_blind_item_that_was_skipped_is_listed_without_its_text(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = blind_rationale(db, seeded)
+    keep(db, "ann", item, "skip")
+    (listed,) = finished_items(db, "ann")
+    assert listed.beginning == "The question was not answered."
+    db.execute("UPDATE batch SET blind_first = 0")
+    assert finished_items(db, "ann")[0].beginning == seeded.rationale.text[:90], "the control"
+
+
 def test_a_narrative_asks_nothing_first(db: sqlite_utils.Database, seeded: Seeded) -> None:
     db.execute("UPDATE batch SET blind_first = 1")
     item = next_item(db, "ann")
