@@ -1,4 +1,4 @@
-"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR` and `proxies`, each with `--data DIR`."""
+"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR`, `proxies` and `export-annotations`, each with `--data DIR`."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from curation.annotation_export import FILE, export_annotations
 from curation.datasets import FORMATS
 from curation.import_media import find_media
 from curation.import_summary import media_json
@@ -50,6 +51,11 @@ def _proxies(options: argparse.Namespace) -> dict[str, Any]:
     return {"made": list(done.made), "failed": failed, "another_maker_is_at_work": done.is_elsewhere}
 
 
+def _export_annotations(options: argparse.Namespace) -> dict[str, Any]:
+    path, count = export_annotations(options.data, options.out)
+    return {"file": str(path), "annotations": count}
+
+
 def _progress() -> Callable[[float, str], None]:
     """Return a function that tells the progress on standard error: in one line on a terminal, every tenth in a log."""
     told = -1
@@ -72,7 +78,7 @@ def _end_progress() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m curation", description="Bring clips, questions and texts in.")
+    parser = argparse.ArgumentParser(prog="python -m curation", description="Bring clips, questions and texts in, and annotations out.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     formats = "".join(f"\n  {format.name:<10} {format.sentence}" for format in FORMATS.values())
     imports = commands.add_parser(
@@ -96,7 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     finds.set_defaults(act=_find_media)
     proxies = commands.add_parser("proxies", help="make playable copies of what no browser plays")
     proxies.set_defaults(act=_proxies)
-    for command in (imports, finds, proxies):
+    exports = commands.add_parser("export-annotations", help="write all annotations as JSON lines")
+    exports.add_argument("--out", type=Path, metavar="FILE", help=f"file to write (default: {FILE} in the data directory)")
+    exports.set_defaults(act=_export_annotations)
+    for command in (imports, finds, proxies, exports):
         command.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
     return parser
 

@@ -176,9 +176,14 @@ def subject_of(db: sqlite_utils.Database, annotator: str, assignment_id: str) ->
 
 
 def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedItem]:
-    """Return all items that the annotator finished, the newest first; one look-up an item."""
-    found = [(annotation, get_candidate(db, annotation.candidate_id)) for annotation in finished_annotations(db, annotator, EVERY)]
-    return [_finished(db, one, text) for one, text in found if text]
+    """Return all items that the annotator finished, the newest first; one look-up an item.
+
+    Of an item and its hidden repeat only the newer one is there: the same text twice would tell.
+    """
+    newest: dict[str, Annotation] = {}
+    for one in finished_annotations(db, annotator, EVERY):
+        newest.setdefault(one.candidate_id, one)
+    return [_finished(db, one, text) for one in newest.values() if (text := get_candidate(db, one.candidate_id))]
 
 
 def tally(db: sqlite_utils.Database, annotator: str) -> Tally:

@@ -11,6 +11,8 @@ import sqlite_utils
 
 from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, QADraft, Span, SubtitleDraft
 from curation.datasets.fields import BadField, Fault, cut, shown
+from curation.import_hints import store_hints
+from store.batches import GOLD_WANTED
 from store.candidates import add_candidate, candidate_of, get_candidate
 from store.clips import add_clip, add_qa_pair, add_subtitles, evidence_of, get_clip, get_media, get_qa_pair, split_of, subtitles_of
 from store.queue import enqueue
@@ -150,8 +152,11 @@ def _store_candidate(shelf: Shelf, draft: CandidateDraft) -> Stored:
         add_candidate(shelf.db, text, draft.generator)
     else:
         _refuse_other(f"Candidate {draft.id!r}", known, replace(text, created_at=known.created_at))
-    queued = bool(shelf.overlap) and enqueue(shelf.db, made_id, shelf.overlap)
-    return Stored(UNCHANGED if known else ADDED, queued=queued)
+    # Gold waits for a batch with a gold share: everybody gets it there.
+    wanted, part = (shelf.overlap, "main") if draft.gold is None else (GOLD_WANTED, "gold")
+    queued = bool(shelf.overlap) and enqueue(shelf.db, made_id, wanted, part=part)
+    notices = store_hints(shelf.db, draft, made_id, shelf.length_of(clip))
+    return Stored(UNCHANGED if known else ADDED, notices=notices, queued=queued)
 
 
 def _parent_of(shelf: Shelf, draft: CandidateDraft, subject_id: str) -> str | None:

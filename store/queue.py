@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 import sqlite_utils
 
 from store.database import transaction
+from store.hidden import Given, Turn, gold_left, hidden_item, items_until_done
 from store.records import Assignment, QueueEntry
 from store.rows import as_record, digest_id, utc_now
 
 LEASE_MINUTES = 15
-MOST_COUNTED = 501  # of the items that are open to one annotator
+MOST_COUNTED = 501  # of the items that an annotator still gets
+LOST_LEASES = 8  # of an annotator, the newest, among which one to go on with is looked for
 
 
 def enqueue(db: sqlite_utils.Database, candidate_id: str, wanted: int, batch_id: str = "default", part: str = "main", scratch: bool = False) -> bool:
@@ -30,18 +32,23 @@ def enqueue(db: sqlite_utils.Database, candidate_id: str, wanted: int, batch_id:
 
 
 def claim_next(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = ()) -> Assignment | None:
-    """Return a lease on the annotator's oldest open item, or on the next one that waits; None when nothing waits.
+    """Return a lease on the annotator's oldest open item, else on one that ran out and is free, else on the next that waits; or None.
 
-    `besides` names assignments that are not wanted again. In a transaction of its own, or in the one that is open.
+    `besides` names assignments that are not wanted again. In a transaction of its own, or in the one that is open. The cost does not grow
+    with the queue or with what the annotator has done.
     """
     with transaction(db):
         release_expired(db)
-        held = _open_lease(db, annotator, besides)
+        held = _open_lease(db, annotator, besides) or _lost_lease(db, annotator, besides)
         if held is not None:
             _renew(db, held)
             return find_assignment(db, held)
-        found = _next_open(db, annotator, besides)
-        return None if found is None else _lease(db, found, annotator, 1)
+        for turn in _turns(db, annotator):
+            rank, main = _next_main(db, turn, besides)
+            given = hidden_item(db, turn)
+            if main is not None:
+                return _lease(db, turn, given or Given(main, 1), turn.cursor if given else rank)
+        return None
 
 
 def release_expired(db: sqlite_utils.Database) -> int:
@@ -62,8 +69,11 @@ def renew_lease(db: sqlite_utils.Database, assignment_id: str) -> bool:
 
 
 def set_assignment_state(db: sqlite_utils.Database, assignment_id: str, state: str) -> None:
-    """End a lease as "final", "skipped" or "released"."""
-    db.execute("UPDATE assignment SET state = ? WHERE id = ?", [state, assignment_id])
+    """End a lease as "final", "skipped" or "released"; what is given back so comes again last, what ran out comes first."""
+    db.execute(
+        "UPDATE assignment SET state = :state, expires_at = CASE :state WHEN 'released' THEN leased_at ELSE expires_at END WHERE id = :id",
+        {"state": state, "id": assignment_id},
+    )
 
 
 def find_assignment(db: sqlite_utils.Database, assignment_id: str) -> Assignment | None:
@@ -84,14 +94,34 @@ def list_queue(db: sqlite_utils.Database) -> list[QueueEntry]:
 
 
 def progress_of(db: sqlite_utils.Database, annotator: str) -> tuple[int, int]:
-    """Return (items that the annotator finished, items that are still open to the annotator: at most 501 are counted)."""
-    done = next(db.query("SELECT count(*) AS n FROM assignment WHERE annotator = ? AND state IN ('final', 'skipped')", [annotator]))["n"]
-    query = """SELECT count(*) AS n FROM (
-                 SELECT 1 FROM queue_entry q LEFT JOIN assignment a ON a.candidate_id = q.candidate_id AND a.annotator = :who AND a.round = 1
-                 WHERE (a.state = 'leased' OR (q.taken < q.wanted AND q.watchable = 1 AND (a.state IS NULL OR a.state = 'released')))
-                   AND q.batch_id IN (SELECT id FROM batch WHERE state = 'open')
-                 LIMIT :most)"""
-    return int(done), int(next(db.query(query, {"who": annotator, "most": MOST_COUNTED}))["n"])
+    """Return (items that the annotator finished, items that the annotator still gets: at most 501 are counted).
+
+    Gold items and repeats count like all others, also before they are given out.
+    """
+    done = next(db.query("SELECT coalesce(sum(done), 0) AS n FROM seat WHERE annotator = ?", [annotator]))["n"]
+    found = next(db.query("SELECT count(*) AS n FROM assignment WHERE annotator = ? AND state = 'leased'", [annotator]))["n"]
+    for turn in _turns(db, annotator):
+        if found < MOST_COUNTED:
+            found += items_until_done(turn, _open_main(db, turn), len(gold_left(db, turn)), MOST_COUNTED)
+    return int(done), min(int(found), MOST_COUNTED)
+
+
+def open_to(db: sqlite_utils.Database, batch_id: str, annotator: str) -> int:
+    """Return how many main items of an open batch wait for the annotator: at most 501 are counted."""
+    return sum(_open_main(db, turn) for turn in _turns(db, annotator) if turn.batch_id == batch_id)
+
+
+def _turns(db: sqlite_utils.Database, annotator: str) -> list[Turn]:
+    """Return where the annotator stands in each batch that is open to the annotator, in the order in which they are worked off."""
+    rows = db.query(
+        """SELECT b.id AS batch_id, b.seed, b.gold_share, b.repeat_share, :who AS annotator,
+                  coalesce(s.position, 0) AS position, coalesce(s.cursor, 0) AS cursor
+           FROM batch b LEFT JOIN seat s ON s.batch_id = b.id AND s.annotator = :who
+           WHERE b.state = 'open' AND (b.open_to_all = 1 OR s.annotator IS NOT NULL)
+           ORDER BY b.id = 'default', b.created_at, b.rowid""",
+        {"who": annotator},
+    )
+    return [as_record(Turn, row) for row in rows]
 
 
 def _open_lease(db: sqlite_utils.Database, annotator: str, besides: Collection[str]) -> str | None:
@@ -99,34 +129,63 @@ def _open_lease(db: sqlite_utils.Database, annotator: str, besides: Collection[s
     return next((str(row["id"]) for row in rows if row["id"] not in besides), None)
 
 
-def _next_open(db: sqlite_utils.Database, annotator: str, besides: Collection[str]) -> str | None:
-    """Return the first open candidate whose clip can be watched and that the annotator has not had."""
+def _lost_lease(db: sqlite_utils.Database, annotator: str, besides: Collection[str]) -> str | None:
+    """Return the annotator's newest item whose lease ran out and that is still free: what was begun is gone on with first.
+
+    A lease that was given back ends where it began. Of those, and of what others took over meanwhile, a few are looked through.
+    """
     rows = db.query(
-        """SELECT q.candidate_id FROM queue_entry q
-           WHERE q.taken < q.wanted AND q.watchable = 1 AND q.part = 'main' AND q.batch_id IN (SELECT id FROM batch WHERE state = 'open')
+        """SELECT a.id FROM (SELECT * FROM assignment WHERE annotator = ? AND state = 'released' ORDER BY rowid DESC LIMIT ?) a
+           CROSS JOIN queue_entry q ON q.candidate_id = a.candidate_id CROSS JOIN batch b ON b.id = q.batch_id
+           WHERE a.expires_at > a.leased_at AND (a.round = 2 OR q.taken < q.wanted) AND q.watchable = 1 AND b.state = 'open'""",
+        [annotator, LOST_LEASES],
+    )
+    return next((str(row["id"]) for row in rows if row["id"] not in besides), None)
+
+
+def _next_main(db: sqlite_utils.Database, turn: Turn, besides: Collection[str]) -> tuple[int, str | None]:
+    """Return the first open main candidate that the annotator has not had, and where the cursor may go then: never past one of `besides`."""
+    rows = db.conn.execute(
+        """SELECT q.rank, q.candidate_id FROM queue_entry q
+           WHERE q.batch_id = ? AND q.part = 'main' AND q.taken < q.wanted AND q.watchable = 1 AND q.rank > ?
              AND NOT EXISTS (SELECT 1 FROM assignment a
                              WHERE a.candidate_id = q.candidate_id AND a.annotator = ? AND a.round = 1 AND a.state <> 'released')
-           ORDER BY q.batch_id = 'default', q.batch_id, q.rank""",
-        [annotator],
+           ORDER BY q.rank""",
+        [turn.batch_id, turn.cursor, turn.annotator],
     )
-    return next((str(row["candidate_id"]) for row in rows if _assignment_id(row["candidate_id"], annotator, 1) not in besides), None)
+    passed = False
+    for rank, candidate_id in rows:
+        if assignment_key(candidate_id, turn.annotator, 1) not in besides:
+            return (turn.cursor if passed else rank), str(candidate_id)
+        passed = True
+    return turn.cursor, None
+
+
+def _open_main(db: sqlite_utils.Database, turn: Turn) -> int:
+    query = """SELECT count(*) FROM (
+                 SELECT 1 FROM queue_entry q
+                 WHERE q.batch_id = ? AND q.part = 'main' AND q.taken < q.wanted AND q.watchable = 1 AND q.rank > ?
+                   AND NOT EXISTS (SELECT 1 FROM assignment a
+                                   WHERE a.candidate_id = q.candidate_id AND a.annotator = ? AND a.round = 1 AND a.state <> 'released')
+                 ORDER BY q.rank LIMIT ?)"""
+    return int(db.conn.execute(query, [turn.batch_id, turn.cursor, turn.annotator, MOST_COUNTED]).fetchone()[0])
 
 
 def _has_place(db: sqlite_utils.Database, candidate_id: str) -> bool:
     return bool(next(db.query("SELECT taken < wanted AS free FROM queue_entry WHERE candidate_id = ?", [candidate_id]))["free"])
 
 
-def _lease(db: sqlite_utils.Database, candidate_id: str, annotator: str, round_: int) -> Assignment:
-    made_id, now = _assignment_id(candidate_id, annotator, round_), utc_now()
-    row = next(
-        db.query(
-            """INSERT INTO assignment (id, candidate_id, annotator, round, state, leased_at, expires_at) VALUES (?, ?, ?, ?, 'leased', ?, ?)
-               ON CONFLICT (id) DO UPDATE SET state = 'leased', leased_at = excluded.leased_at, expires_at = excluded.expires_at
-               RETURNING *""",
-            [made_id, candidate_id, annotator, round_, now, _expiry()],
-        )
+def _lease(db: sqlite_utils.Database, turn: Turn, given: Given, cursor: int) -> Assignment:
+    made_id = assignment_key(given.candidate_id, turn.annotator, given.round)
+    db.execute(
+        """INSERT INTO assignment (id, candidate_id, annotator, round, state, leased_at, expires_at) VALUES (?, ?, ?, ?, 'leased', ?, ?)
+           ON CONFLICT (id) DO UPDATE SET state = 'leased', leased_at = excluded.leased_at, expires_at = excluded.expires_at""",
+        [made_id, given.candidate_id, turn.annotator, given.round, utc_now(), _expiry()],
     )
-    return as_record(Assignment, row)
+    db.execute("UPDATE seat SET cursor = ? WHERE batch_id = ? AND annotator = ?", [cursor, turn.batch_id, turn.annotator])
+    made = find_assignment(db, made_id)
+    assert made is not None, "it was put there just now"
+    return made
 
 
 def _renew(db: sqlite_utils.Database, assignment_id: str) -> None:
@@ -137,5 +196,6 @@ def _expiry() -> str:
     return (datetime.now(UTC) + timedelta(minutes=LEASE_MINUTES)).isoformat(timespec="milliseconds")
 
 
-def _assignment_id(candidate_id: str, annotator: str, round_: int) -> str:
+def assignment_key(candidate_id: str, annotator: str, round_: int) -> str:
+    """Return the id of an annotator's assignment to a candidate."""
     return digest_id("assignment", candidate_id, annotator, round_)

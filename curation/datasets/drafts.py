@@ -52,6 +52,26 @@ class SubtitleDraft:
 
 
 @dataclass(frozen=True)
+class SuggestedFlag:
+    """A flag that came with a text: words by code points of the text, a moment in seconds of the clip, or neither."""
+
+    kind: str
+    severity: int
+    comment: str = ""
+    text: tuple[int, int] | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class GoldDraft:
+    """The known verdict on a text, and which flags it deserves."""
+
+    verdict: str
+    flag_kinds: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CandidateDraft:
     """A text about a clip (narrative) or about a question (rationale, answer); `parent` is the id of the text that it edits."""
 
@@ -63,6 +83,9 @@ class CandidateDraft:
     text: str
     generator: Generator
     parent: str | None = None
+    signals: tuple[tuple[str, float], ...] = ()  # by name
+    suggested_flags: tuple[SuggestedFlag, ...] = ()
+    gold: GoldDraft | None = None
 
 
 Draft = ClipDraft | QADraft | SubtitleDraft | CandidateDraft

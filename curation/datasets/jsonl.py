@@ -18,6 +18,7 @@ from curation.datasets.fields import (
     span,
     text_field,
 )
+from curation.datasets.hints import hint_values, read_gold, read_signals, read_suggested
 from curation.datasets.sources import Parsed, Raw, Source, json_lines, rows_of
 from store.candidates import generator_of
 from store.records import Generator
@@ -28,7 +29,7 @@ FIELDS = {
     "clip": ("record", "dataset", "id", "video", "start_s", "end_s", "group"),
     "qa": ("record", "dataset", "clip", "id", "question", "answer", "options", "answer_index", "type", "evidence", "pause_s", "window"),
     "subtitle": ("record", "dataset", "clip", "start_s", "end_s", "text"),
-    "candidate": ("record", "dataset", "id", "kind", "clip", "qa", "text", "parent", "generator"),
+    "candidate": ("record", "dataset", "id", "kind", "clip", "qa", "text", "parent", "generator", "signals", "suggested_flags", "gold"),
 }
 
 
@@ -96,9 +97,10 @@ def _candidate(values: Mapping[str, Any], dataset: str) -> tuple[Draft, tuple[Fa
         told = "must not name a question in qa: it is about the clip" if qa else "must name its question in qa"
         raise BadField("qa", f"A {kind} {told}.")
     parent = id_field(values, "parent") if values.get("parent") is not None else None
-    writer = _generator(values.get("generator"))
-    draft = CandidateDraft(dataset, id_field(values, "id"), kind, id_field(values, "clip"), qa, text_field(values, "text"), writer, parent)
-    return draft, ()
+    writer, text = _generator(values.get("generator")), text_field(values, "text")
+    (signals, bad_signals), (flags, bad_flags), (gold, bad_gold) = read_signals(values), read_suggested(values, text), read_gold(values)
+    draft = CandidateDraft(dataset, id_field(values, "id"), kind, id_field(values, "clip"), qa, text, writer, parent, signals, flags, gold)
+    return draft, bad_signals + bad_flags + bad_gold
 
 
 def _generator(value: Any) -> Generator:
@@ -175,7 +177,7 @@ def _candidate_values(draft: CandidateDraft) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": writer.kind, "name": writer.name, "prompt_version": writer.prompt_version}
     told |= {"settings": json.loads(writer.settings) if writer.settings else None, "answer_given": writer.answer_given}
     values = {"record": "candidate", "dataset": draft.dataset, "id": draft.id, "kind": draft.kind, "clip": draft.clip, "qa": draft.qa}
-    return values | {"text": draft.text, "parent": draft.parent, "generator": told}
+    return values | {"text": draft.text, "parent": draft.parent, "generator": told} | hint_values(draft)
 
 
 def _list(window: Span | None) -> list[float] | None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.datasets import jsonl
-from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, QADraft, Row, SubtitleDraft
+from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, GoldDraft, QADraft, Row, SubtitleDraft, SuggestedFlag
+from curation.datasets.hints import FLAG_KINDS
 from curation.datasets.sources import Source, TextFile
 from store.candidates import generator_of
 
@@ -41,10 +42,21 @@ def questions(draw: st.DrawFn) -> QADraft:
 
 
 @st.composite
+def suggested(draw: st.DrawFn, text: str) -> SuggestedFlag:
+    words = draw(st.none() | st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted).map(tuple))
+    comment = draw(st.just("") | texts)
+    return SuggestedFlag(draw(st.sampled_from(FLAG_KINDS)), draw(st.integers(0, 3)), comment, words, draw(st.none() | spans))
+
+
+@st.composite
 def candidates(draw: st.DrawFn) -> CandidateDraft:
-    kind = draw(st.sampled_from(jsonl.CANDIDATE_KINDS))
+    kind, text = draw(st.sampled_from(jsonl.CANDIDATE_KINDS)), draw(texts)
     qa = None if kind == "narrative" else draw(ids)
-    return CandidateDraft(draw(ids), draw(ids), kind, draw(ids), qa, draw(texts), draw(writers), draw(st.none() | ids))
+    signals = tuple(sorted(draw(st.dictionaries(ids, st.floats(allow_nan=False, allow_infinity=False), max_size=2)).items()))
+    flags = tuple(draw(st.lists(suggested(text), max_size=2)))
+    kinds = st.lists(st.sampled_from(FLAG_KINDS), max_size=2).map(tuple)
+    gold = draw(st.none() | st.builds(GoldDraft, st.sampled_from(["accept", "reject"]), kinds, st.just("") | texts))
+    return CandidateDraft(draw(ids), draw(ids), kind, draw(ids), qa, text, draw(writers), draw(st.none() | ids), signals, flags, gold)
 
 
 drafts = st.one_of(clips, questions(), subtitles, candidates())

@@ -373,6 +373,15 @@ def test_all_finished_items_are_listed_the_newest_first(db: sqlite_utils.Databas
     assert len(done) == 42
 
 
+def test_a_hidden_repeat_takes_the_place_of_its_item_in_the_list(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    repeat_id = item_id(seeded.narrative, "ann", 2)
+    keep(db, "ann", next_item(db, "ann"), "submit", ACCEPTED)
+    db.table("assignment").insert({**next(db.query("SELECT * FROM assignment")), "id": repeat_id, "round": 2, "state": "leased"})
+    assert [one.assignment_id for one in finished_items(db, "ann")] == [item_id(seeded.narrative, "ann")]
+    keep(db, "ann", item_for(db, "ann", repeat_id), "submit", ACCEPTED)
+    assert [one.assignment_id for one in finished_items(db, "ann")] == [repeat_id], "the same text twice would tell"
+
+
 def test_an_edit_becomes_a_candidate_with_its_parent_when_it_is_submitted_and_not_before(db: sqlite_utils.Database, seeded: Seeded) -> None:
     original = seeded.narrative
     next_item(db, "ann")

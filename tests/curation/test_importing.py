@@ -252,7 +252,7 @@ def test_a_clip_behind_the_end_of_its_file_is_told_and_given_to_nobody(tmp_path:
         given = claim_next(db, "ann")
         assert given is not None
         assert [text.text for text in list_candidates(db) if text.id == given.candidate_id] == ["seen"]
-        assert claim_next(db, "ann", besides=given.candidate_id) is None
+        assert claim_next(db, "ann", besides=[given.id]) is None
 
 
 def test_a_text_that_no_desk_takes_is_refused(tmp_path: Path) -> None:
