@@ -4,15 +4,16 @@ import { Drafts, Past, draftOf, withChanged, without } from "./adjudicate/draft.
 import { FinalPanel } from "./adjudicate/final.js";
 import { adjudicationKeys } from "./adjudicate/keys.js";
 import { fetchList } from "./adjudicate/lists.js";
-import { Outbox } from "./desk/small_outbox.js";
 import { buildScreen, showHead, showPlain, showSaved } from "./adjudicate/screen.js";
 import { VoiceLanes, Voices, nameOf } from "./adjudicate/voices.js";
 import { ask } from "./desk/api.js";
 import { button, clockTime, el } from "./desk/elements.js";
 import { Keymap } from "./desk/keymap.js";
 import { Keys } from "./desk/keys.js";
+import { openPage } from "./desk/opening.js";
 import { Player } from "./desk/player.js";
 import { questionPanel } from "./desk/question.js";
+import { Outbox } from "./desk/small_outbox.js";
 import { TextPanel } from "./desk/text.js";
 import { Timeline } from "./desk/timeline.js";
 
@@ -22,19 +23,8 @@ const MOST_PUT_OFF = 50; // texts; more of them would make an address too long
 
 /** Put the page into `element` and fetch the worst text that waits. */
 export async function mount(element) {
-  const styles = ["desk.css", "adjudicate.css"].map((name) => addStyle(new URL(name, import.meta.url).href));
-  const [taxonomy] = await Promise.all([fetch(new URL("taxonomy.json", import.meta.url)).then((answer) => answer.json()), ...styles]);
-  const page = new Adjudication(taxonomy);
-  element.replaceChildren(page.screen.root);
-  page.listen();
+  const page = await openPage(element, ["desk.css", "adjudicate.css"], (taxonomy) => new Adjudication(taxonomy));
   await page.fetchNext();
-}
-
-function addStyle(href) {
-  if (document.querySelector(`link[href="${href}"]`)) return null;
-  return new Promise((resolve) => {
-    document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }));
-  });
 }
 
 /** One adjudicator at work. `selected` is `{number, id}` for an annotator's flag, `{number: null, id}` for a final one, or null. */
@@ -67,9 +57,11 @@ class Adjudication {
     });
     document.addEventListener("visibilitychange", () => document.hidden || this.outbox?.retry());
     for (const back of ["online", "focus"]) window.addEventListener(back, () => this.outbox?.retry());
-    const fit = () => root.style.setProperty("--top", `${Math.round(root.getBoundingClientRect().top + window.scrollY)}px`);
-    new ResizeObserver(fit).observe(root.parentElement);
-    fit();
+  }
+
+  /** Play the selected flag's moment, or what was played last, over and over. */
+  startLoop() {
+    this.player.setLoop(this.selectedFlag?.start_s != null ? this.rangeOf(this.selectedFlag) : this.player.playedRange);
   }
 
   #scopes() {

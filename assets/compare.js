@@ -1,5 +1,4 @@
 // The page Compare: two texts about one clip beside each other, blind, and which of them is better. Entry: `mount(element)`.
-import { Outbox } from "./desk/small_outbox.js";
 import { actsOf } from "./compare/acts.js";
 import { wordDiff } from "./compare/diff.js";
 import { CHOICES, compareKeys } from "./compare/keys.js";
@@ -9,8 +8,10 @@ import { ActiveClock } from "./desk/clock.js";
 import { button, clockTime, el, newId } from "./desk/elements.js";
 import { Keymap } from "./desk/keymap.js";
 import { Keys } from "./desk/keys.js";
+import { openPage } from "./desk/opening.js";
 import { Player } from "./desk/player.js";
 import { questionPanel } from "./desk/question.js";
+import { Outbox } from "./desk/small_outbox.js";
 import { Timeline } from "./desk/timeline.js";
 
 const LOOK_AGAIN_MS = 60_000;
@@ -21,24 +22,13 @@ const MOST_COUNTED = 101;
 
 /** Put the page into `element` and fetch the first two texts. */
 export async function mount(element) {
-  const styles = ["desk.css", "compare.css"].map((name) => addStyle(new URL(name, import.meta.url).href));
-  const [taxonomy] = await Promise.all([fetch(new URL("taxonomy.json", import.meta.url)).then((answer) => answer.json()), ...styles]);
-  const page = new Compare(taxonomy);
-  element.replaceChildren(page.screen.root);
-  page.listen();
+  const page = await openPage(element, ["desk.css", "compare.css"], () => new Compare());
   await page.fetchNext();
-}
-
-function addStyle(href) {
-  if (document.querySelector(`link[href="${href}"]`)) return null;
-  return new Promise((resolve) => {
-    document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }));
-  });
 }
 
 /** One annotator at work: the pair on screen, the one after it, and those that were chosen since the page was opened. */
 class Compare {
-  constructor(taxonomy) {
+  constructor() {
     Object.assign(this, { item: null, upcoming: null, past: [], outbox: null, evidenceShown: false, diffShown: false, showsAnswer: false });
     this.clock = new ActiveClock();
     this.player = new Player({
@@ -48,7 +38,7 @@ class Compare {
     const acts = {};
     this.screen = buildScreen(acts, this);
     Object.assign(acts, actsOf(this));
-    this.keymap = new Keymap(compareKeys(taxonomy), () => {
+    this.keymap = new Keymap(compareKeys(), () => {
       this.keys.use(this.keymap.list);
       this.keymap.hint(this.screen.root);
     });
@@ -66,9 +56,11 @@ class Compare {
     for (const sign of ["pointermove", "pointerdown", "wheel"]) document.addEventListener(sign, alive, { passive: true });
     document.addEventListener("visibilitychange", () => document.hidden || this.outbox?.retry());
     for (const back of ["online", "focus"]) window.addEventListener(back, () => this.outbox?.retry());
-    const fit = () => root.style.setProperty("--top", `${Math.round(root.getBoundingClientRect().top + window.scrollY)}px`);
-    new ResizeObserver(fit).observe(root.parentElement);
-    fit();
+  }
+
+  /** Play what was played last over and over. */
+  startLoop() {
+    this.player.setLoop(this.player.playedRange);
   }
 
   /** Fetch the two texts that wait for this annotator. */

@@ -4,7 +4,6 @@ import { BlindPanel } from "./desk/blind.js";
 import { ClaimLine } from "./desk/claims.js";
 import { ActiveClock } from "./desk/clock.js";
 import { drawFrame, drawPlace, drawWork } from "./desk/drawing.js";
-import { el } from "./desk/elements.js";
 import { FlagList } from "./desk/flags.js";
 import { Flow } from "./desk/flow.js";
 import { History } from "./desk/history.js";
@@ -12,6 +11,7 @@ import { Keymap } from "./desk/keymap.js";
 import { Keys, allKeys } from "./desk/keys.js";
 import { Notices } from "./desk/notices.js";
 import { storedName } from "./desk/outbox.js";
+import { openPage } from "./desk/opening.js";
 import { NO_MARKS, momentChanges, momentOf } from "./desk/parts.js";
 import { Player } from "./desk/player.js";
 import { listen } from "./desk/presence.js";
@@ -26,19 +26,8 @@ const MESSAGE_MS = 8_000;
 
 /** Put the desk into `element` and fetch the first item. */
 export async function mount(element) {
-  const answers = [fetch(new URL("taxonomy.json", import.meta.url)).then((answer) => answer.json()), addStyle(new URL("desk.css", import.meta.url).href)];
-  const [taxonomy] = await Promise.all(answers);
-  const desk = new Desk(taxonomy);
-  element.replaceChildren(desk.screen.root);
-  desk.listen();
+  const desk = await openPage(element, ["desk.css"], (taxonomy) => new Desk(taxonomy));
   await desk.flow.fetchNext();
-}
-
-function addStyle(href) {
-  if (document.querySelector(`link[href="${href}"]`)) return null;
-  return new Promise((resolve) => {
-    document.head.append(el("link", { rel: "stylesheet", href, on: { load: resolve, error: resolve } }));
-  });
 }
 
 /** One annotator at work: holds the item on screen and the work on it, and keeps screen and outbox in step. `Flow` says which item that is. */
@@ -73,13 +62,9 @@ class Desk {
     });
   }
 
-  /** Hear what the person does, and keep the height that is left for the desk. */
+  /** Hear what the person does. */
   listen() {
-    const { screen } = this;
     listen(this);
-    const fit = () => screen.root.style.setProperty("--top", `${Math.round(screen.root.getBoundingClientRect().top + window.scrollY)}px`);
-    new ResizeObserver(fit).observe(screen.root.parentElement);
-    fit();
   }
 
   #scopes() {
@@ -226,9 +211,8 @@ class Desk {
 
   /** Return what a loop would play: the selected flag's moment, the marks, or what was played last. */
   loopRange() {
-    const { frames, played } = this.player;
     const span = this.selectedMoment.start_s !== null ? this.selectedMoment : this.marks;
-    if (span.start_s === null || span.end_s === null) return played[0] === played[1] ? [0, frames.count - 1] : played;
+    if (span.start_s === null || span.end_s === null) return this.player.playedRange;
     return [this.timeline.frameAt(span, "start"), this.timeline.frameAt(span, "end")];
   }
 

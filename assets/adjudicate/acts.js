@@ -1,5 +1,6 @@
 // What each key and button does. An act that changes the decision goes through `page.change`, which keeps the draft and lets it be undone.
 import { showKeys } from "../desk/key_help.js";
+import { walkingActs, watchingActs } from "../desk/watching.js";
 import { newFlag } from "../desk/work.js";
 import { takenAs, whyNot, withChanged, withTaken, without } from "./draft.js";
 import { fetchList, operation, showList, showQuestions } from "./lists.js";
@@ -9,35 +10,7 @@ const WITHOUT_WORDS = new Set(["omission", "other"]);
 
 /** Return the acts of the page by name, as `keys.js` names them. */
 export function actsOf(page) {
-  return { ...watching(page), ...listening(page), ...flagging(page), ...deciding(page), ...around(page) };
-}
-
-function watching(page) {
-  const { player, text } = page;
-  return {
-    togglePlay: () => player.toggle(),
-    step: (count) => player.step(count),
-    jump: (seconds) => player.seek(player.frames.at(Math.max(0, player.frames.start(player.head) + seconds + 1e-4))),
-    edge: (which) => player.seek(which === "start" ? 0 : player.frames.count - 1),
-    speed: (step) => {
-      player.changeSpeed(step);
-      page.screen.speed.textContent = `${player.speed}×`;
-    },
-    toggleLoop: () => {
-      if (player.loop) player.setLoop(null);
-      else player.setLoop(page.selectedFlag?.start_s != null ? page.rangeOf(page.selectedFlag) : player.played[0] === player.played[1] ? [0, player.frames.count - 1] : player.played);
-      page.draw();
-    },
-    toggleEvidence: () => {
-      page.evidenceShown = !page.evidenceShown;
-      if (!page.timeline.toggleEvidence(page.evidenceShown) && page.evidenceShown) page.say("The data set gives no evidence for this text.");
-      page.draw();
-    },
-    toText: () => text.focus(),
-    wordLeft: (extend) => text.moveSideways(-1, Boolean(extend)),
-    wordRight: (extend) => text.moveSideways(1, Boolean(extend)),
-    sentence: (step) => text.moveClaim(step),
-  };
+  return { ...watchingActs(page), ...walkingActs(page.text), sentence: (step) => page.text.moveClaim(step), ...listening(page), ...flagging(page), ...deciding(page), ...around(page) };
 }
 
 /** What people said: walk through it, take it over, ask what it asks. */

@@ -1,4 +1,5 @@
 // The keys of the page Adjudicate, in the form that `desk/keys.js` obeys, shows and checks for clashes.
+import { walkingKeys, watchingKeys } from "../desk/keys.js";
 
 export const MOST_NUMBERS = 5; // annotators that have a digit of their own
 
@@ -8,28 +9,14 @@ export const MOST_NUMBERS = 5; // annotators that have a digit of their own
 export function adjudicationKeys(taxonomy) {
   const list = [];
   const add = (group, scope, chord, act, what, argument = null) => list.push({ group, scope, chord, act, what, argument });
-  add("Watch", "always", "space", "togglePlay", "play or pause");
-  add("Watch", "always", ",", "step", "one frame back", -1);
-  add("Watch", "always", ".", "step", "one frame on", 1);
-  add("Watch", "watch", "arrowleft", "jump", "one second back", -1);
-  add("Watch", "watch", "arrowright", "jump", "one second on", 1);
-  add("Watch", "watch", "home", "edge", "to the start of the clip", "start");
-  add("Watch", "watch", "end", "edge", "to the end of the clip", "end");
-  add("Watch", "always", "-", "speed", "slower", -1);
-  add("Watch", "always", "+", "speed", "faster", 1);
-  add("Watch", "always", "l", "toggleLoop", "loop the selected flag, or what was played last");
-  add("Watch", "always", "v", "toggleEvidence", "show or hide the data set's evidence");
+  watchingKeys(add, "the selected flag, or what was played last", "always");
   add("What people said", "always", "g", "nextSaid", "the next flag that somebody set: select it and loop its moment", 1);
   add("What people said", "always", "shift+g", "nextSaid", "the flag before", -1);
   for (let number = 1; number <= MOST_NUMBERS; number += 1) add("What people said", "item", String(number), "column", `to annotator ${number}: their next flag`, number);
   add("What people said", "always", "k", "take", "keep the selected flag among the final ones, or leave it out");
   add("What people said", "always", "shift+k", "takeAll", "keep all flags of the chosen annotator");
   add("What people said", "always", "n", "askNote", "make the chosen annotator's note a question on the guidelines");
-  add("Words", "always", "w", "toText", "to the text: select words by keys");
-  add("Words", "words", "arrowleft", "wordLeft", "the word to the left");
-  add("Words", "words", "arrowright", "wordRight", "the word to the right");
-  add("Words", "words", "shift+arrowleft", "wordLeft", "widen or narrow the selection to the left", "extend");
-  add("Words", "words", "shift+arrowright", "wordRight", "widen or narrow the selection to the right", "extend");
+  walkingKeys(add, "always");
   add("Words", "words", "arrowup", "sentence", "the claim before", -1);
   add("Words", "words", "arrowdown", "sentence", "the claim after", 1);
   for (const { key, kind, name } of taxonomy.flags) add("A flag of your own: select words, then", "always", key, "flag", name, kind);

@@ -1,7 +1,5 @@
 // The keys of the page Compare, in the form that `desk/keys.js` obeys, shows and checks for clashes. The player's are the desk's own.
-import { allKeys } from "../desk/keys.js";
-
-const PLAYER = new Set(["togglePlay", "step", "jump", "edge", "speed", "toggleLoop", "toggleEvidence"]);
+import { watchingKeys } from "../desk/keys.js";
 
 /** What can be said of two texts; the first key of each is the one that its button shows. */
 export const CHOICES = [
@@ -13,8 +11,7 @@ export const CHOICES = [
 ];
 
 /** Return every key with its scope, group, act and meaning: "anywhere" on the page, the others while two texts are there. */
-export function compareKeys(taxonomy) {
-  const watch = allKeys(taxonomy).filter((key) => PLAYER.has(key.act)).map((key) => (key.act === "toggleLoop" ? { ...key, what: "loop what was played last" } : key));
+export function compareKeys() {
   const list = [];
   const add = (group, scope, chord, act, what, argument = null) => list.push({ group, scope, chord, act, what, argument });
   for (const { choice, keys, name } of [...CHOICES].sort((one, other) => (one.keys[0] < other.keys[0] ? -1 : 1))) {
@@ -25,5 +22,6 @@ export function compareKeys(taxonomy) {
   add("Texts", "always", "d", "toggleDiff", "mark in each text the words that the other has not");
   add("Page", "always", "escape", "escape", "leave a text, end a loop");
   add("Page", "anywhere", "?", "help", "this list");
-  return [...list, ...watch];
+  watchingKeys(add, "what was played last", "always");
+  return list;
 }

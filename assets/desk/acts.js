@@ -7,9 +7,9 @@ import { showKeys } from "./key_help.js";
 import { markingActs } from "./marks.js";
 import { NO_MARKS, kindDefaults } from "./parts.js";
 import { bringRefused, selectMeant } from "./saving.js";
-import { showSpeed } from "./screen.js";
 import { askReason } from "./skipping.js";
 import { turn } from "./undo.js";
+import { walkingActs, watchingActs } from "./watching.js";
 import { newFlag, whyNotFinal, withFlag, withFlagChanged, withVerdict, withoutFlag } from "./work.js";
 
 export const RATINGS = ["factual_consistency", "logical_coherence"];
@@ -25,33 +25,14 @@ export function actsOf(desk, taxonomy) {
 function watching(desk) {
   const { player, text, timeline } = desk;
   return {
-    togglePlay: () => player.toggle(),
-    step: (count) => player.step(count),
-    jump: (seconds) => player.seek(player.frames.at(Math.max(0, player.frames.start(player.head) + seconds + 1e-4))),
-    edge: (which) => player.seek(which === "start" ? 0 : player.frames.count - 1),
-    speed: (step) => {
-      player.changeSpeed(step);
-      showSpeed(desk.screen, player.speed);
-    },
-    toggleLoop: () => {
-      if (player.loop) player.setLoop(null);
-      else desk.startLoop();
-      desk.draw();
-    },
-    toggleEvidence: () => {
-      desk.evidenceShown = !desk.evidenceShown;
-      if (!desk.timeline.toggleEvidence(desk.evidenceShown) && desk.evidenceShown) desk.say("The data set gives no evidence for this item.");
-      desk.draw();
-    },
+    ...watchingActs(desk),
+    ...walkingActs(text),
     toggleSubtitles: () => timeline.toggleSubtitles() || desk.say("The data set gives no subtitles for this item."),
     jumpSpan: (step) => {
       const index = timeline.spanFrom(player.head, step);
       if (index === null) desk.say(step > 0 ? "No flag, evidence or subtitle in view begins later." : "No flag, evidence or subtitle in view begins earlier.");
       else player.seek(index);
     },
-    toText: () => text.focus(),
-    wordLeft: (extend) => text.moveSideways(-1, Boolean(extend)),
-    wordRight: (extend) => text.moveSideways(1, Boolean(extend)),
   };
 }
 

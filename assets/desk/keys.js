@@ -9,19 +9,9 @@ const MOST_OPTIONS = 9;
 export function allKeys(taxonomy) {
   const list = [];
   const add = (group, scope, chord, act, what, argument = null) => list.push({ group, scope, chord, act, what, argument });
-  add("Watch", "always", "space", "togglePlay", "play or pause");
-  add("Watch", "always", ",", "step", "one frame back", -1);
-  add("Watch", "always", ".", "step", "one frame on", 1);
-  add("Watch", "watch", "arrowleft", "jump", "one second back", -1);
-  add("Watch", "watch", "arrowright", "jump", "one second on", 1);
+  watchingKeys(add, "the selected flag, the marks, or what was played last", "judge");
   add("Watch", "watch", "shift+arrowleft", "jumpSpan", "to the start of the flag, evidence or subtitle before", -1);
   add("Watch", "watch", "shift+arrowright", "jumpSpan", "to the start of the next flag, evidence or subtitle", 1);
-  add("Watch", "watch", "home", "edge", "to the start of the clip", "start");
-  add("Watch", "watch", "end", "edge", "to the end of the clip", "end");
-  add("Watch", "always", "-", "speed", "slower", -1);
-  add("Watch", "always", "+", "speed", "faster", 1);
-  add("Watch", "always", "l", "toggleLoop", "loop the selected flag, the marks, or what was played last");
-  add("Watch", "judge", "v", "toggleEvidence", "show or hide the data set's evidence");
   add("Watch", "always", "shift+v", "toggleSubtitles", "show or hide the subtitles");
   add("Moment", "always", "[", "markStart", "start here: of the selected flag, else of the next one");
   add("Moment", "always", "]", "markEnd", "end here: of the selected flag, else of the next one");
@@ -31,11 +21,7 @@ export function allKeys(taxonomy) {
   add("Moment", "flag", "shift+f", "nudgeEnd", "end a frame later", 1);
   add("Selected flag", "judge", "k", "otherHalf", "the selected words are its other half: the other mention, the other event, what it props up; without words, go to the other moment");
   add("Selected flag", "judge", "shift+k", "dropOther", "take its other half away");
-  add("Words", "judge", "w", "toText", "to the text: select words by keys");
-  add("Words", "words", "arrowleft", "wordLeft", "the word to the left");
-  add("Words", "words", "arrowright", "wordRight", "the word to the right");
-  add("Words", "words", "shift+arrowleft", "wordLeft", "widen or narrow the selection to the left", "extend");
-  add("Words", "words", "shift+arrowright", "wordRight", "widen or narrow the selection to the right", "extend");
+  walkingKeys(add, "judge");
   add("Words", "words", "arrowup", "sentence", "the sentence before", -1);
   add("Words", "words", "arrowdown", "sentence", "the sentence after", 1);
   add("Claims", "judge", "y", "claims", "to the first claim without a tick; on a claim, the next word in turn");
@@ -70,6 +56,30 @@ export function allKeys(taxonomy) {
   add("Desk", "anywhere", "q", "guide", "guidelines");
   add("Desk", "anywhere", "?", "help", "this list");
   return list;
+}
+
+/** Add the player's keys: what `l` loops, and where the evidence may be shown. */
+export function watchingKeys(add, loops, scope) {
+  add("Watch", "always", "space", "togglePlay", "play or pause");
+  add("Watch", "always", ",", "step", "one frame back", -1);
+  add("Watch", "always", ".", "step", "one frame on", 1);
+  add("Watch", "watch", "arrowleft", "jump", "one second back", -1);
+  add("Watch", "watch", "arrowright", "jump", "one second on", 1);
+  add("Watch", "watch", "home", "edge", "to the start of the clip", "start");
+  add("Watch", "watch", "end", "edge", "to the end of the clip", "end");
+  add("Watch", "always", "-", "speed", "slower", -1);
+  add("Watch", "always", "+", "speed", "faster", 1);
+  add("Watch", "always", "l", "toggleLoop", `loop ${loops}`);
+  add("Watch", scope, "v", "toggleEvidence", "show or hide the data set's evidence");
+}
+
+/** Add the keys that walk through a text. */
+export function walkingKeys(add, scope) {
+  add("Words", scope, "w", "toText", "to the text: select words by keys");
+  add("Words", "words", "arrowleft", "wordLeft", "the word to the left");
+  add("Words", "words", "arrowright", "wordRight", "the word to the right");
+  add("Words", "words", "shift+arrowleft", "wordLeft", "widen or narrow the selection to the left", "extend");
+  add("Words", "words", "shift+arrowright", "wordRight", "widen or narrow the selection to the right", "extend");
 }
 
 /** Return a sentence for each two keys that could be meant at once. */

@@ -1,30 +1,24 @@
 // The video: plays inside the clip's span only, steps by real frames, knows which frame is on screen and which were played.
 import { el } from "./elements.js";
 import { Frames } from "./frames.js";
+import { Search } from "./search.js";
 import { Watched } from "./watched.js";
 
 export const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2];
-const UNHEARD_MS = 250; // no report after a seek for so long: the frame on screen is the one that was there before, or nobody sees the window
 const TURN_S = 0.02; // a span ends this long before its last frame does, because a seek takes as long to be heard
-const MOST_TRIES = 8; // seeks inside a frame, and as many before it
-const CREEP_SPEED = 0.125;
-const CREEP_MS = 4000;
-const CREPT_MS = 50;
-const SAME_MOMENT_S = 1e-5; // browsers cut times to whole microseconds
 
 /**
  * Two video elements: one shows the clip, the other loads the next one and is swapped in.
  *
- * A frame is sought in its middle. It counts as shown, and `stage.dataset.frame` names it, once the browser reports it
- * (`requestVideoFrameCallback`), which happens up to a screen refresh before or after `seeked`, and not at all when the
- * frame is on screen already: so the last report is kept.
+ * `stage.dataset.frame` names the frame that is on screen, by the browser's own report.
  *
  * Callbacks: `onFrame(index)` for each frame asked for or on screen, `onPlaying(playing)`, `onReady()` when a frame that was sought can be seen,
  * `onProblem(sentence or null)`.
  */
 export class Player {
   constructor(callbacks) {
-    Object.assign(this, { callbacks, speed: 1, loop: null, head: 0, anchor: 0, wish: false, settled: true, creeping: false, reports: new Map() });
+    Object.assign(this, { callbacks, speed: 1, loop: null, head: 0, anchor: 0, settled: true, reports: new Map() });
+    this.search = new Search({ reported: () => this.#reported, onFound: (index) => this.#show(index) });
     this.stage = el("div", { class: "ew-stage", id: "desk-stage" });
     [this.video, this.spare] = [this.#element(), this.#element()];
     this.spare.hidden = true;
@@ -37,7 +31,7 @@ export class Player {
   load({ url, start_s, end_s, frames }, watchedBefore = []) {
     this.video.pause();
     this.#forget();
-    Object.assign(this, { clip: { url, start_s, end_s, times: frames }, loop: null, head: 0, anchor: 0, wish: false, watchedBefore });
+    Object.assign(this, { clip: { url, start_s, end_s, times: frames }, loop: null, head: 0, anchor: 0, watchedBefore });
     this.#measure(end_s === null ? (frames.at(-1) ?? 0) : end_s - start_s);
     this.callbacks.onProblem(url ? null : "The video of this clip is missing. Skip the item, or ask an admin to import it again.");
     if (this.spare.dataset.url === url) this.#swap();
@@ -57,7 +51,7 @@ export class Player {
   }
 
   get playing() {
-    return !this.video.paused && !this.creeping;
+    return !this.video.paused && !this.search.creeping;
   }
 
   /** Play or pause. */
@@ -76,7 +70,7 @@ export class Player {
   play() {
     const [first, last] = this.#span;
     if (this.head >= last || this.head < first) this.seek(first);
-    this.#forget();
+    if (!this.search.wish) this.search.stop();
     this.anchor = this.head;
     this.watched.jump();
     this.touched = true;
@@ -121,6 +115,12 @@ export class Player {
     return [Math.min(this.anchor, this.head), Math.max(this.anchor, this.head)];
   }
 
+  /** Return what a loop plays when nothing else is named: the frames played last, or the whole clip when that is one frame. */
+  get playedRange() {
+    const [first, last] = this.played;
+    return first === last ? [0, this.frames.count - 1] : [first, last];
+  }
+
   /** Return the share, 0 to 1, of the clip's frames that were on screen while it played or was stepped through. */
   get watchedShare() {
     return this.watched.share;
@@ -146,7 +146,7 @@ export class Player {
     video.addEventListener("loadedmetadata", mine(() => this.#known()));
     video.addEventListener("seeked", mine(() => this.#arrived()));
     video.addEventListener("playing", mine(() => this.#turnInTime()));
-    video.addEventListener("play", mine(() => this.creeping || this.callbacks.onPlaying(true)));
+    video.addEventListener("play", mine(() => this.search.creeping || this.callbacks.onPlaying(true)));
     video.addEventListener("pause", mine(() => this.callbacks.onPlaying(false)));
     video.addEventListener("ended", mine(() => this.#turn()));
     video.addEventListener("error", mine(() => this.#broken()));
@@ -185,106 +185,33 @@ export class Player {
     this.anchor = anchor;
   }
 
-  /** Look for the frame `head` in its middle. */
+  /** Look for the frame `head`. */
   #go() {
-    this.place = { at_s: this.frames.middle(this.head), early_s: null, late_s: null, tries: 0, before: this.#reported };
-    this.#look();
-  }
-
-  /** While the browser still looks for another place nothing piles up: the last wish is granted when it is done. */
-  #look() {
     this.#forget();
     this.settled = false;
-    this.wish = this.video.seeking || this.video.readyState < HTMLMediaElement.HAVE_METADATA;
-    if (this.wish) return;
-    const target_s = (this.clip?.start_s ?? 0) + this.place.at_s;
-    if (Math.abs(this.video.currentTime - target_s) > SAME_MOMENT_S) this.video.currentTime = target_s;
-    else queueMicrotask(() => this.#arrived());
+    this.search.begin(this.video, { frames: this.frames, start_s: this.clip?.start_s ?? 0, speed: this.speed }, this.head);
   }
 
   #forget() {
-    clearTimeout(this.unheard);
     clearTimeout(this.turning);
-    if (!this.creeping) return;
-    this.creeping = false;
-    this.video.pause();
-    Object.assign(this.video, { muted: false, playbackRate: this.speed });
+    this.search.stop();
   }
 
-  /** The browser has found a frame. */
+  /** The browser came to the place where it was sent. */
   #arrived() {
-    if (this.video.seeking || this.creeping) return;
-    clearTimeout(this.unheard);
-    if (this.wish) this.#look();
-    else if (this.playing) this.#turnInTime();
-    else if (!this.settled) this.#check();
-  }
-
-  #check() {
-    if (!this.frames.exact || this.#reported === this.head) this.#found(this.head);
-    else this.unheard = setTimeout(() => (document.hidden ? this.#found(this.head) : this.#elsewhere()), UNHEARD_MS);
-  }
-
-  /**
-   * Another frame came than the one in whose middle it was sought: browsers go by how long the file says that a frame lasts, and
-   * with uneven frames that is not until the next one. Look later or earlier; what no seek finds is played into from before it.
-   */
-  #elsewhere() {
-    const { frames, head, place } = this;
-    const reported = this.#reported;
-    place[reported < head ? "early_s" : "late_s"] = place.at_s;
-    place.tries += 1;
-    const before = place.tries - MOST_TRIES;
-    if (before > 0 && reported < head && reported !== place.before) return this.#creep();
-    if (before > MOST_TRIES) return this.#found(this.#truth);
-    if (before > 0) place.at_s = frames.middle(Math.max(0, head - before));
-    else if (place.late_s === null) place.at_s = place.early_s + (frames.end(head) - frames.times[head]) * 2 ** (place.tries - 2);
-    else place.at_s = ((place.early_s ?? frames.times[head]) + place.late_s) / 2;
-    return this.#look();
-  }
-
-  /** Play slowly and without sound into the frame that is sought. */
-  #creep() {
-    this.#forget();
-    this.creeping = true;
-    Object.assign(this.video, { muted: true, playbackRate: CREEP_SPEED });
-    this.unheard = setTimeout(() => this.#found(this.#truth), CREEP_MS);
-    this.video.play().catch(() => this.#found(this.#truth));
-  }
-
-  /** While it plays the browser tells a frame before its time has come: who stops at once sees the one before. */
-  #stopCreeping() {
-    clearTimeout(this.unheard);
-    this.unheard = setTimeout(() => this.#found(this.#truth), CREPT_MS);
-  }
-
-  /** The frame on screen as the browser told it; where it told nothing, the one that was sought. */
-  get #truth() {
-    const reported = this.#reported;
-    return reported === null || reported === this.place.before ? this.head : Math.max(0, Math.min(this.frames.count - 1, reported));
+    if (this.playing && !this.search.wish) this.search.stop();
+    this.search.arrived();
+    this.#turnInTime();
   }
 
   /** The browser reports the frame on screen: the truth while it plays, and the answer to a search at rest. */
   #presented() {
-    if (this.video.seeking || this.wish) return;
+    if (!this.playing) return this.search.told();
+    if (this.video.seeking || this.search.wish) return undefined;
     const index = this.#reported;
-    if (this.playing) {
-      if (index > this.#span[1]) this.#turn();
-      else if (index >= 0) this.#show(index);
-      this.#turnInTime();
-    } else if (this.creeping) {
-      if (index === this.head) this.#stopCreeping();
-      else if (index > this.head) this.#found(this.#truth);
-    } else if (!this.settled && this.frames.exact) {
-      if (index === this.head) this.#found(index);
-      else this.#elsewhere();
-    }
-  }
-
-  /** The search is over. */
-  #found(index) {
-    this.#forget();
-    this.#show(index);
+    if (index > this.#span[1]) this.#turn();
+    else if (index >= 0) this.#show(index);
+    return this.#turnInTime();
   }
 
   #show(index) {
