@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.rows import Row, as_table
 
 ROOT = Path(__file__).resolve().parents[1]
-SUBJECTS = ("walk",)
+SUBJECTS = ("walk", "desk", "queue", "durability")
 
 
 def measured(subject: str, quick: bool) -> list[Row]:

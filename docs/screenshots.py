@@ -11,19 +11,24 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from store.candidates import add_candidate, candidate_of, generator_of, list_candidates
+from store.database import open_store
+from store.queue import enqueue
 from tests.chromium import launch
+from tests.curation.deciding import say
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 7899
 ADDRESS = f"http://127.0.0.1:{PORT}"
 ITEMS = 14
+MOST_COMPARED = 30
 PLANTED = {flaw["quote"]: flaw for flaw in json.loads((ROOT / "assets" / "demo" / "planted.json").read_text(encoding="utf-8")) if flaw["quote"]}
 KEYS = {"justified_fabrication": "j", "temporal_error": "t", "entity_drift": "e", "plain_hallucination": "h"}
 
 
 def main() -> None:
     """Serve a fresh demo, work in it, and write the pictures."""
-    with served(), sync_playwright() as playwright:
+    with served() as data, sync_playwright() as playwright:
         browser = launch(playwright)
         ann = signed_in(browser, "ann")
         annotate(ann, picture=True)
@@ -33,13 +38,15 @@ def main() -> None:
             expect(ann.locator(ready).first).to_be_visible()
             ann.wait_for_timeout(1500)  # plots draw themselves in; a picture is no test
             ann.screenshot(path=ROOT / "docs" / f"{path}.png")
+        compare(ann)
+        adjudicate(signed_in(browser, "judge"), data)
         train(ann)
         browser.close()
 
 
 @contextmanager
-def served() -> Iterator[None]:
-    """Run the app on a fresh data directory while the block runs."""
+def served() -> Iterator[Path]:
+    """Run the app on a fresh data directory, and yield it, while the block runs."""
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "app.py", "--data", data, "--port", str(PORT)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -47,7 +54,7 @@ def served() -> Iterator[None]:
         while ADDRESS not in process.stdout.readline():
             assert process.poll() is None, "the app did not start"
         try:
-            yield
+            yield Path(data)
         finally:
             process.terminate()
             process.wait()
@@ -66,6 +73,7 @@ def signed_in(browser: Browser, name: str) -> Page:
 def annotate(page: Page, picture: bool) -> None:
     """Mark the planted flaws, reject what has one, accept the rest."""
     for _ in range(ITEMS):
+        expect(page.locator("#desk-text")).to_be_visible()
         text = page.locator("#desk-text").inner_text()
         found = next((flaw for quote, flaw in PLANTED.items() if quote in text), None)
         if found:
@@ -105,11 +113,58 @@ def mark(page: Page, flaw: dict[str, str]) -> None:
 
 
 def take_desk(page: Page) -> None:
-    """Take the desk with its flag chosen, looping its moment."""
-    page.keyboard.press("l")
+    """Take the desk with claims ticked, the evidence in sight, and its flag chosen, looping its moment."""
+    for key in ("v", "y", "1", "2", "Escape", "g"):
+        page.keyboard.press(key)
     page.wait_for_timeout(1500)
     page.mouse.move(5, 5)
     page.screenshot(path=ROOT / "docs" / "desk.png")
+
+
+def compare(page: Page) -> None:
+    """Show two texts beside each other with their differences marked: an edit and its original, once they come."""
+    page.goto(f"{ADDRESS}/compare")
+    for place in range(MOST_COMPARED):
+        expect(page.locator("#compare")).to_have_attribute("data-open", "true")
+        page.keyboard.press("d")
+        if page.locator("#compare-note").is_hidden() and place > 0:
+            break
+        page.keyboard.press("d")
+        page.keyboard.press("1")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(2000)
+    page.screenshot(path=ROOT / "docs" / "compare.png")
+
+
+def adjudicate(page: Page, data: Path) -> None:
+    """Show a text on which three people differ, with one flag kept among the final ones and a reason begun."""
+    with open_store(data) as db:
+        original = next(one for one in list_candidates(db) if one.text.startswith("The middle of the picture is black"))
+        writer = generator_of("imported", "a third writer")
+        text = candidate_of(original.kind, original.clip_id, original.qa_id, writer, original.text)
+        add_candidate(db, text, writer)
+        enqueue(db, text.id, 3)
+        scratches = ("justified_fabrication", "Scratches appear on the glass", 3.7, 7.4, 3, "No scratch and no glass is seen.")
+        hand = ("justified_fabrication", "a hand pushes the bird away", 7.4, 9.0, 3, "It draws back by itself.")
+        say(db, text, "cleo", "reject", [scratches, hand], factual_consistency=2, logical_coherence=4, omission="none")
+        told = [("plain_hallucination", "at about 8 s a hand", 7.2, 9.2, 1, "")]
+        say(db, text, "dov", "accept", told, factual_consistency=4, logical_coherence=4, note="Does a lens count as glass? The guidelines do not say.")
+        told = [
+            ("justified_fabrication", "a hand pushes the bird away", 7.6, 8.8, 2, ""),
+            ("temporal_error", "Then the picture is bright again.", 7.4, 8.2, 1, ""),
+        ]
+        edited = "The middle of the picture is black because the dark beak is right in front of the lens. Then the picture is bright again."
+        say(db, text, "eli", "reject", told, factual_consistency=2, logical_coherence=3, edited_text=edited)
+    page.goto(f"{ADDRESS}/adjudicate")
+    expect(page.locator("#adjudicate")).to_have_attribute("data-ready", "true")
+    said = page.locator(".adj-flag", has_text="No scratch and no glass is seen.")
+    said.locator(".adj-take").click()
+    page.keyboard.press("x")
+    page.locator("#adj-reason").fill("The bird draws back by itself; nobody is there.")
+    page.locator(".adj-flag", has_text="It draws back by itself.").locator(".adj-said").click()
+    page.wait_for_timeout(1500)
+    page.mouse.move(5, 5)
+    page.screenshot(path=ROOT / "docs" / "adjudicate.png")
 
 
 def train(page: Page) -> None:

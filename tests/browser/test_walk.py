@@ -190,9 +190,12 @@ def accept_pairs(page: Page, app: App) -> None:
     wait_for(page, lambda: not app.rows("SELECT * FROM preference_pair WHERE state = 'proposed'"))
     assert {row["origin"] for row in app.rows("SELECT origin FROM preference_pair WHERE state = 'accepted'")} == {"edit", "verdict"}
     page.get_by_role("tab", name="Side by side").click()
-    expect(page.locator("#pairs-left")).to_be_enabled()
+    expect(page.locator("#pairs-sides")).to_contain_text("for the left text")
+    page.click("#pairs-compare")
+    page.wait_for_url(f"{app.address}/compare")
+    expect(page.locator("#compare")).to_have_attribute("data-open", "true")
     assert "demo-writer" not in page.content(), "who wrote a text is not shown"
-    page.click("#pairs-left")
+    page.keyboard.press("1")
     wait_for(page, lambda: len(app.rows("SELECT * FROM comparison")) == 1)
 
 
