@@ -9,8 +9,8 @@ import sqlite_utils
 from curation.clip_view import clip_view
 from curation.disputes import KEPT, LEAST_VOICES, VERDICTS, majority, newest, text_of, voices_on
 from curation.work import check_flags
-from curation.work_fields import read_choice, read_text, read_whole
-from curation.work_flags import ID_PATTERN, FlagState, read_fields, read_flags
+from curation.work_fields import read_choice, read_id, read_text, read_whole
+from curation.work_flags import FlagState, read_fields, read_flags
 from store.database import transaction
 from store.decisions import put_ruling, ruling_on
 from store.errors import ConflictError, InputError, NotFoundError
@@ -45,14 +45,13 @@ class Decided:
 def read_decision(raw: object) -> DecideOperation:
     """Return the decision that JSON data describes, its flags not yet read. Raises InputError when it is not one."""
     given = read_fields(raw, DecideOperation, "A decision")
-    if not isinstance(given["id"], str) or not ID_PATTERN.fullmatch(given["id"]):
-        raise InputError("A decision's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
+    decision_id = read_id(given["id"], "A decision")
     if not isinstance(given["candidate_id"], str) or not isinstance(given["client_at"], str | None):
         raise InputError("A decision names its text, and its moment or null. Reload the page.")
     base = read_whole(given["base_sequence"], "base_sequence", 0, 2**53)
     verdict = read_choice(given["verdict"], VERDICTS, "verdict")
     reason = read_text(given["reason"], "reason").strip()
-    return DecideOperation(given["id"], given["candidate_id"], base, (given["client_at"] or "")[:40] or None, verdict, reason, given["flags"])
+    return DecideOperation(decision_id, given["candidate_id"], base, (given["client_at"] or "")[:40] or None, verdict, reason, given["flags"])
 
 
 def decide(db: sqlite_utils.Database, adjudicator: str, operation: DecideOperation) -> Decided:

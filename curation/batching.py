@@ -6,8 +6,22 @@ from math import isfinite
 
 import sqlite_utils
 
-from store.accounts import check_name
-from store.batches import add_batch, count_left, fill_batch, fill_gold, get_batch, list_batches, rank_entries, set_batch_state, set_ordering, set_wanted
+from store.accounts import check_name, list_accounts
+from store.batches import (
+    BatchCounts,
+    Rewanted,
+    add_batch,
+    count_left,
+    counts_of,
+    fill_batch,
+    fill_gold,
+    get_batch,
+    list_batches,
+    rank_entries,
+    set_batch_state,
+    set_ordering,
+    set_wanted,
+)
 from store.database import transaction
 from store.errors import ConflictError, InputError
 from store.records import Batch
@@ -59,16 +73,46 @@ class Made:
         return f"Batch {self.batch.name!r} has {self.moved:,} items{gold}.{left}{missing}"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What became of asking for a number of annotations of each item."""
+
+    batch: Batch
+    before: BatchCounts
+    wanted: int
+    done: Rewanted
+
+    @property
+    def sentence(self) -> str:
+        """Return it for the person who asked."""
+        if self.before.each == self.wanted:
+            return f"Annotations of each item of {self.batch.name!r}: {self.wanted} already. Nothing has changed."
+        told = [f"Annotations of each item of {self.batch.name!r}: {self.wanted} now, not {each_of(self.before)}."]
+        told += [f"That closes {_items(self.done.closed)}."] if self.done.closed else []
+        told += [f"That opens {_items(self.done.opened)} again."] if self.done.opened else []
+        told += [f"Of {_items(self.done.above)} more are taken already; they stay."] if self.done.above else []
+        return " ".join(told)
+
+
+def each_of(counts: BatchCounts) -> str:
+    """Return how many annotations the main items of a batch want: one number, or "1–3"; "–" without items."""
+    if counts.least is None:
+        return "–"
+    return f"{counts.least}" if counts.least == counts.most else f"{counts.least}–{counts.most}"
+
+
 def make_batch(db: sqlite_utils.Database, request: BatchRequest, made_by: str) -> Made:
     """Make a batch of what the filter names and nobody has begun, in order; one transaction.
 
-    Raises InputError for a setting that cannot be, or when nothing is there to annotate; ConflictError when the name is taken.
+    Raises InputError for a setting that cannot be, for a person without an account where there are accounts, or when nothing is there to
+    annotate; ConflictError when the name is taken.
     """
     batch = _batch_of(request, made_by)
     with transaction(db):
         if any(one.name == batch.name for one in list_batches(db)):
             raise ConflictError(f"There is a batch {batch.name!r} already. Choose another name.")
         _refuse_unknown_signal(db, batch.signal)
+        _refuse_unknown_people(db, request.people)
         begun, elsewhere = count_left(db, request.dataset, request.kind)
         add_batch(db, batch, request.people)
         moved = fill_batch(db, batch, request.dataset, request.kind, EVERYTHING if request.at_most is None else request.at_most)
@@ -95,20 +139,19 @@ def order_again(db: sqlite_utils.Database, batch_id: str, ordering: str, signal:
         return rank_entries(db, get_batch(db, batch_id))
 
 
-def ask_more(db: sqlite_utils.Database, batch_id: str, wanted: int) -> None:
+def ask_more(db: sqlite_utils.Database, batch_id: str, wanted: int) -> Asked:
     """Ask for this many annotations of each item of the batch; what is taken already stays. Raises InputError, NotFoundError."""
     _check_whole("number of annotations of each item", wanted, 1, MOST_WANTED)
     with transaction(db):
-        get_batch(db, batch_id)
-        set_wanted(db, batch_id, wanted)
+        batch, before = get_batch(db, batch_id), counts_of(db, batch_id)
+        return Asked(batch, before, wanted, set_wanted(db, batch_id, wanted))
 
 
-def open_or_close(db: sqlite_utils.Database, batch_id: str) -> Batch:
-    """Close the batch when it is open and open it when it is closed; return it. Raises NotFoundError."""
+def open_or_close(db: sqlite_utils.Database, batch_id: str, state: str) -> Batch:
+    """Make the batch "open" or "closed" and return it; one that is so already stays so. Raises NotFoundError."""
     with transaction(db):
-        batch = get_batch(db, batch_id)
-        changed = replace(batch, state="closed" if batch.state == "open" else "open")
-        set_batch_state(db, batch_id, changed.state)
+        changed = replace(get_batch(db, batch_id), state=state)
+        set_batch_state(db, batch_id, state)
     return changed
 
 
@@ -161,6 +204,20 @@ def _refuse_unknown_signal(db: sqlite_utils.Database, signal: str | None) -> Non
     if signal and signal not in known:
         there = f"There are: {', '.join(known)}." if known else "No text here has one; signals come with an import (docs/formats.md)."
         raise InputError(f"No text has a signal {signal!r}. {there}")
+
+
+def _refuse_unknown_people(db: sqlite_utils.Database, people: Sequence[str]) -> None:
+    known = {account.name for account in list_accounts(db)}
+    missing = [name for name in people if name not in known]
+    if known and missing:
+        raise InputError(
+            f"These names have no account: {', '.join(missing)}. Write each as it stands on the People page (capitals count), invite them there first, "
+            "or leave them out."
+        )
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"
 
 
 def _check_whole(what: str, value: int, least: int, most: int) -> None:

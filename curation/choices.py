@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from curation.work_flags import ID_PATTERN
+from curation.work_fields import read_id
 from store.errors import InputError
 
 LONGEST_S = 86_400.0  # a day on one pair
@@ -28,7 +28,7 @@ def read_choice(raw: object) -> Choice:
     seconds = told["seconds_spent"]
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or not 0 <= seconds <= LONGEST_S:
         raise InputError(f"seconds_spent has to be a number from 0 to {LONGEST_S:.0f}. Reload the page.")
-    return Choice(_id(told["id"]), told["item_id"], told["outcome"], float(seconds), _moment(told["client_at"]))
+    return Choice(read_id(told["id"], "An operation"), told["item_id"], told["outcome"], float(seconds), _moment(told["client_at"]))
 
 
 def read_undo(raw: object) -> Choice:
@@ -36,19 +36,13 @@ def read_undo(raw: object) -> Choice:
     told = _fields(raw, {"id", "item_id", "client_at"})
     if not isinstance(told["item_id"], str | None):
         raise InputError("Taking back names an item, or null for the last one. Reload the page.")
-    return Choice(_id(told["id"]), told["item_id"], None, None, _moment(told["client_at"]))
+    return Choice(read_id(told["id"], "An operation"), told["item_id"], None, None, _moment(told["client_at"]))
 
 
 def _fields(raw: object, wanted: set[str]) -> dict[str, object]:
     if not isinstance(raw, dict) or set(raw) != wanted:
         raise InputError(f"This act has exactly these fields: {', '.join(sorted(wanted))}. Reload the page: it may be older than the server.")
     return raw
-
-
-def _id(given: object) -> str:
-    if not isinstance(given, str) or not ID_PATTERN.fullmatch(given):
-        raise InputError("An operation's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
-    return given
 
 
 def _moment(given: object) -> str | None:

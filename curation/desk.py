@@ -13,19 +13,18 @@ from curation.claims import ClaimSpan, sentence_claims
 from curation.clip_view import DeskQuestion, DeskSpan, clip_view, end_of
 from curation.work import NOT_BEGUN, WorkState, work_from_json
 from curation.work_flags import FlagState
-from store.annotations import annotation_of, finished_annotations, verdict_counts
+from store.annotations import annotation_of, blind_answer_to, finished_annotations, verdict_counts
 from store.batches import get_batch
 from store.candidates import get_candidate
 from store.clips import get_clip, get_media, get_qa_pair
 from store.errors import NotFoundError
 from store.oplog import last_operation
-from store.queue import claim_next, entry_of, find_assignment, progress_of, renew_lease
+from store.queue import assignment_key, claim_next, entry_of, find_assignment, progress_of, renew_lease
 from store.records import Annotation, Assignment, Candidate, Clip, Media, QAPair, QueueEntry
 from store.replay import STATE_KINDS, WORK_KINDS, annotation_key
 from store.rows import digest_id
 from store.signals import suggestions_of
 
-EVERY = -1  # as a limit of SQLite: none
 RECENT_WORDS = 90  # characters of a text in the list of finished items
 
 
@@ -95,7 +94,7 @@ class Subject:
     question: QAPair | None
     clip: Clip
     media: Media | None
-    annotation: Annotation | None
+    answered: Annotation | None  # with which the annotator answered its question blind
     asks_first: bool
 
     @property
@@ -113,12 +112,6 @@ class Subject:
     def annotation_id(self) -> str:
         """The id of the annotator's annotation, whether or not it is there yet."""
         return annotation_key(self.candidate.id, self.assignment.annotator, self.assignment.round)
-
-
-def next_item(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = ()) -> DeskItem | None:
-    """Lease and return the annotator's open item or the next one that waits; None when nothing waits. `besides` are assignments not wanted."""
-    lease = claim_next(db, annotator, besides)
-    return item_for(db, annotator, lease.id) if lease else None
 
 
 def lease_items(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = (), first: str | None = None) -> list[str]:
@@ -151,7 +144,7 @@ def item_for(db: sqlite_utils.Database, annotator: str, assignment_id: str) -> D
         text_sha256=subject.text_sha256 if shown else None,
         claims=sentence_claims(candidate.text) if shown else (),
         asks_first=subject.asks_first,
-        blind_answer=_blind_answer(subject.annotation),
+        blind_answer=DeskAnswer(subject.answered.blind_answer, subject.answered.blind_answer_index) if subject.answered else None,
         work=work,
         sequence=sequence,
         state=subject.assignment.state,
@@ -169,10 +162,10 @@ def subject_of(db: sqlite_utils.Database, annotator: str, assignment_id: str) ->
     clip = get_clip(db, candidate.clip_id) if candidate else None
     if mine is None or entry is None or candidate is None or clip is None:
         raise NotFoundError("This item was not given to you. Take the next one from the queue.")
-    annotation = annotation_of(db, candidate.id, annotator, mine.round)
-    asks = get_batch(db, entry.batch_id).blind_first and candidate.kind == "rationale" and mine.state != "final" and _blind_answer(annotation) is None
+    answered = _answered(db, candidate, mine)
+    asks = get_batch(db, entry.batch_id).blind_first and candidate.kind == "rationale" and mine.state != "final" and answered is None
     question = get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
-    return Subject(mine, entry, candidate, question, clip, _media_of(db, clip), annotation, asks)
+    return Subject(mine, entry, candidate, question, clip, _media_of(db, clip), answered, asks)
 
 
 def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedItem]:
@@ -181,7 +174,7 @@ def finished_items(db: sqlite_utils.Database, annotator: str) -> list[FinishedIt
     Of an item and its hidden repeat only the newer one is there: the same text twice would tell.
     """
     newest: dict[str, Annotation] = {}
-    for one in finished_annotations(db, annotator, EVERY):
+    for one in finished_annotations(db, annotator):
         newest.setdefault(one.candidate_id, one)
     return [_finished(db, one, text) for one in newest.values() if (text := get_candidate(db, one.candidate_id))]
 
@@ -192,7 +185,7 @@ def tally(db: sqlite_utils.Database, annotator: str) -> Tally:
 
 
 def _finished(db: sqlite_utils.Database, annotation: Annotation, text: Candidate) -> FinishedItem:
-    assignment_id = digest_id("assignment", annotation.candidate_id, annotation.annotator, annotation.round)
+    assignment_id = assignment_key(annotation.candidate_id, annotation.annotator, annotation.round)
     # Of what is finished only an item that was skipped may still wait for its answer, and withhold its text.
     withheld = annotation.verdict == "skip" and subject_of(db, annotation.annotator, assignment_id).asks_first
     beginning = "The question was not answered." if withheld else text.text[:RECENT_WORDS]
@@ -222,10 +215,19 @@ def _suggested(db: sqlite_utils.Database, subject: Subject) -> WorkState | None:
     return replace(NOT_BEGUN, flags=tuple(flags)) if flags else None
 
 
-def _blind_answer(annotation: Annotation | None) -> DeskAnswer | None:
-    if annotation is None or (annotation.blind_answer is None and annotation.blind_answer_index is None):
+def _answered(db: sqlite_utils.Database, candidate: Candidate, lease: Assignment) -> Annotation | None:
+    """Return the annotation that holds the annotator's blind answer to the item's question, or None.
+
+    Who answered once has seen the given answer since, so that the other texts of the question ask no more. A repeat asks as its item did: it
+    would tell otherwise.
+    """
+    if candidate.qa_id is None:
         return None
-    return DeskAnswer(annotation.blind_answer, annotation.blind_answer_index)
+    once = blind_answer_to(db, candidate.qa_id, lease.annotator)
+    if lease.round == 1 or once is None or once.candidate_id != candidate.id:
+        return once
+    own = annotation_of(db, candidate.id, lease.annotator, lease.round)
+    return own if own and (own.blind_answer, own.blind_answer_index) != (None, None) else None
 
 
 def _media_of(db: sqlite_utils.Database, clip: Clip) -> Media | None:

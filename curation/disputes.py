@@ -36,7 +36,7 @@ class Dispute:
     kind: str
     beginning: str
     verdicts: tuple[tuple[str, int], ...]  # verdict and how many gave it, in the order of VERDICTS
-    wanted: int  # annotations that its batch wants
+    wanted: int | None  # annotations that its batch wants; None: as many as there are people
     disagreement: Disagreement
     yours: bool  # the adjudicator is one of its annotators
 
@@ -108,7 +108,7 @@ class DisputeItem:
     voices: tuple[VoiceView, ...]
     disagreement: Disagreement
     majority: str | None  # the verdict that a strict majority gave
-    wanted: int
+    wanted: int | None
     decision: DecisionView | None
     stale: bool  # somebody annotated it after the decision
     questions: tuple[Question, ...]
@@ -236,6 +236,6 @@ def _decision_view(ruling: Ruling) -> DecisionView:
     return DecisionView(made.verdict, made.reason, made.overrides, made.adjudicator, made.decided_at, tuple(flags))
 
 
-def _wanted(db: sqlite_utils.Database, candidate_id: str) -> int:
+def _wanted(db: sqlite_utils.Database, candidate_id: str) -> int | None:
     entry = entry_of(db, candidate_id)
-    return entry.wanted if entry else 0
+    return entry.wanted if entry and entry.part == "main" else None

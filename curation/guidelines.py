@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlite_utils
 
-from curation.work_fields import read_text
-from curation.work_flags import ID_PATTERN, read_fields
+from curation.work_fields import read_id, read_text
+from curation.work_flags import read_fields
 from store.candidates import get_candidate
 from store.database import transaction
 from store.decisions import get_issue, list_issues, put_issue
@@ -92,7 +92,7 @@ def ask(db: sqlite_utils.Database, annotator: str, raw: object) -> GuidelineIssu
 
     Raises InputError for one that is not sound, NotFoundError for an item that was not given to the annotator.
     """
-    asked = _read_ids(read_fields(raw, Asked, "A question"), "id", "assignment_id")
+    asked = _read(raw, Asked, "A question", "assignment_id")
     held = find_assignment(db, asked["assignment_id"]) if asked["assignment_id"] is not None else None
     if asked["assignment_id"] is not None and (held is None or held.annotator != annotator):
         raise NotFoundError("This item was not given to you. Ask again without it.")
@@ -101,7 +101,7 @@ def ask(db: sqlite_utils.Database, annotator: str, raw: object) -> GuidelineIssu
 
 def ask_of(db: sqlite_utils.Database, adjudicator: str, raw: object) -> GuidelineIssue:
     """Keep a question that an adjudicator makes, such as an annotator's note; see `ask`."""
-    asked = _read_ids(read_fields(raw, AskedOf, "A question"), "id", "candidate_id")
+    asked = _read(raw, AskedOf, "A question", "candidate_id")
     if asked["candidate_id"] is not None and get_candidate(db, asked["candidate_id"]) is None:
         raise NotFoundError("There is no such text. Load the page again.")
     return _ask(db, adjudicator, asked["id"], asked["question"], asked["candidate_id"])
@@ -112,7 +112,7 @@ def settle(db: sqlite_utils.Database, adjudicator: str, raw: object) -> Guidelin
 
     Raises InputError for an answer that is not sound, NotFoundError for an unknown question.
     """
-    given = _read_ids(read_fields(raw, Answered, "An answer"), "id", "issue_id")
+    given = _read(raw, Answered, "An answer", "issue_id")
     answer = _read_words(given["answer"], "answer")
     with transaction(db):
         issue = get_issue(db, given["issue_id"])
@@ -145,10 +145,12 @@ def _keep(db: sqlite_utils.Database, made: NewOperation) -> tuple[Operation, boo
     return kept, False
 
 
-def _read_ids(given: dict[str, Any], own: str, other: str) -> dict[str, Any]:
-    """Return JSON data whose own id is one that a client makes, and whose other id is text or None. Raises InputError."""
-    if not isinstance(given[own], str) or not ID_PATTERN.fullmatch(given[own]) or not isinstance(given[other], str | None):
-        raise InputError("What was sent has to carry an id of 8 to 64 letters, digits, - or _, and say what it is about. Reload the page.")
+def _read(raw: object, kind: type, name: str, about: str) -> dict[str, Any]:
+    """Return JSON data that has the fields of `kind`, its own id among them; `about` is text or None. Raises InputError."""
+    given = read_fields(raw, kind, name)
+    read_id(given["id"], name)
+    if not isinstance(given[about], str | None):
+        raise InputError(f"{name} says what it is about by its id, or null. Reload the page.")
     return given
 
 

@@ -1,5 +1,7 @@
 """Signals, suggested flags and known verdicts of a text into the tables; what is here already stays. Call inside a transaction."""
 
+from dataclasses import dataclass
+
 import sqlite_utils
 
 from curation.datasets.drafts import CandidateDraft, SuggestedFlag
@@ -11,37 +13,50 @@ from store.signals import add_signals, add_suggestions, gold_of, set_gold, signa
 SET_BY = "import"
 
 
-def store_hints(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str, length_s: float | None) -> tuple[Fault, ...]:
-    """Keep what came with the text; return a notice for each thing that is here already with other content, or was cut at the clip's end."""
-    flags, cut = _cut(draft.suggested_flags, length_s)
-    return _signals(db, draft, candidate_id) + _flags(db, flags, draft.text, candidate_id) + cut + _gold(db, draft, candidate_id)
+@dataclass(frozen=True)
+class Hints:
+    """What became of the things of one kind that came with a text; a notice for each that is here with other content or was cut."""
+
+    kind: str  # "signal", "suggested_flag" or "gold"
+    added: int = 0
+    unchanged: int = 0
+    notices: tuple[Fault, ...] = ()
 
 
-def _signals(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str) -> tuple[Fault, ...]:
+def store_hints(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str, length_s: float | None) -> tuple[Hints, ...]:
+    """Keep what came with the text, the flags cut at the clip's end; return what became of it, by kind."""
+    return (_signals(db, draft, candidate_id), _flags(db, draft, candidate_id, length_s), _gold(db, draft, candidate_id))
+
+
+def _signals(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str) -> Hints:
     known = {signal.name: signal.value for signal in signals_of(db, candidate_id)} if draft.signals else {}
-    add_signals(db, [Signal(candidate_id, name, value) for name, value in draft.signals if name not in known])
+    new = [Signal(candidate_id, name, value) for name, value in draft.signals if name not in known]
+    add_signals(db, new)
     other = [(name, value) for name, value in draft.signals if known.get(name, value) != value]
-    return tuple(Fault("signals", _stays(f"signal {shown(name)} is", f"{known[name]:g}", f"{value:g}")) for name, value in other)
+    notices = tuple(Fault("signals", _stays(f"signal {shown(name)} is", f"{known[name]:g}", f"{value:g}")) for name, value in other)
+    return Hints("signal", len(new), len(draft.signals) - len(new), notices)
 
 
-def _flags(db: sqlite_utils.Database, flags: tuple[SuggestedFlag, ...], text: str, candidate_id: str) -> tuple[Fault, ...]:
-    made = [_suggestion(flag, text, candidate_id, place) for place, flag in enumerate(flags)]
+def _flags(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str, length_s: float | None) -> Hints:
+    flags, cut = _cut(draft.suggested_flags, length_s)
+    made = [_suggestion(flag, draft.text, candidate_id, place) for place, flag in enumerate(flags)]
     known = suggestions_of(db, candidate_id) if made else []
     if not known:
         add_suggestions(db, made)
     other = bool(known) and known != made
-    return (Fault("suggested_flags", _stays("suggested flags are", f"{len(known)} others", f"these {len(made)}")),) if other else ()
+    stay = (Fault("suggested_flags", _stays("suggested flags are", f"{len(known)} others", f"these {len(made)}")),) if other else ()
+    return Hints("suggested_flag", 0 if known else len(made), len(known), stay + cut)
 
 
-def _gold(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str) -> tuple[Fault, ...]:
+def _gold(db: sqlite_utils.Database, draft: CandidateDraft, candidate_id: str) -> Hints:
     if draft.gold is None:
-        return ()
+        return Hints("gold")
     known = gold_of(db, candidate_id)
     if known is None:
         set_gold(db, Gold(candidate_id, draft.gold.verdict, draft.gold.flag_kinds, draft.gold.reason, SET_BY, utc_now()))
-        return ()
+        return Hints("gold", added=1)
     same = (known.verdict, known.flag_kinds) == (draft.gold.verdict, draft.gold.flag_kinds)
-    return () if same else (Fault("gold", _stays("gold verdict is", known.verdict, draft.gold.verdict)),)
+    return Hints("gold", unchanged=1, notices=() if same else (Fault("gold", _stays("gold verdict is", known.verdict, draft.gold.verdict)),))
 
 
 def _suggestion(flag: SuggestedFlag, text: str, candidate_id: str, place: int) -> Suggestion:

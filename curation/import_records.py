@@ -11,7 +11,7 @@ import sqlite_utils
 
 from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, QADraft, Span, SubtitleDraft
 from curation.datasets.fields import BadField, Fault, cut, shown
-from curation.import_hints import store_hints
+from curation.import_hints import Hints, store_hints
 from store.batches import GOLD_WANTED
 from store.candidates import add_candidate, candidate_of, get_candidate
 from store.clips import add_clip, add_qa_pair, add_subtitles, evidence_of, get_clip, get_media, get_qa_pair, split_of, subtitles_of
@@ -32,6 +32,7 @@ class Stored:
     spans_added: int = 0
     spans_unchanged: int = 0
     queued: bool = False
+    hints: tuple[Hints, ...] = ()  # what came with a text
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,9 @@ def _store_candidate(shelf: Shelf, draft: CandidateDraft) -> Stored:
     # Gold waits for a batch with a gold share: everybody gets it there.
     wanted, part = (shelf.overlap, "main") if draft.gold is None else (GOLD_WANTED, "gold")
     queued = bool(shelf.overlap) and enqueue(shelf.db, made_id, wanted, part=part)
-    notices = store_hints(shelf.db, draft, made_id, shelf.length_of(clip))
-    return Stored(UNCHANGED if known else ADDED, notices=notices, queued=queued)
+    hints = store_hints(shelf.db, draft, made_id, shelf.length_of(clip))
+    notices = tuple(notice for one in hints for notice in one.notices)
+    return Stored(UNCHANGED if known else ADDED, notices=notices, queued=queued, hints=hints)
 
 
 def _parent_of(shelf: Shelf, draft: CandidateDraft, subject_id: str) -> str | None:

@@ -27,7 +27,7 @@ class Ledger:
     """What became of every row and record of one import; filled while the rows go in."""
 
     rows_read: int = 0
-    records: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, fate) -> records; spans under "evidence"
+    records: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, fate) -> records; spans under "evidence", hints under their kind
     row_fates: dict[int, set[str]] = field(default_factory=dict)
     queued: int = 0
     rejections: list[Rejection] = field(default_factory=list)
@@ -59,6 +59,10 @@ class Ledger:
         self.records["evidence", ADDED] += stored.spans_added
         self.records["evidence", UNCHANGED] += stored.spans_unchanged
         self.records["evidence", REJECTED] += len(stored.faults)
+        for hints in stored.hints:
+            self.records[hints.kind, ADDED] += hints.added
+            self.records[hints.kind, UNCHANGED] += hints.unchanged
+            self.row_fates[first.number] |= {ADDED} if hints.added else set()
         row = first.row
         self.rejections += [Rejection(row.file, row.line, fault.field, fault.reason) for fault in stored.faults]
         self.notices += [Notice(row.file, row.line, notice.field, notice.reason) for notice in stored.notices]

@@ -12,6 +12,7 @@ from curation.import_rows import Ledger
 
 # Plural, in the order in which they are shown.
 RECORDS = {"clip": "clips", "qa": "qa_pairs", "evidence": "evidence_spans", "subtitle": "subtitles", "candidate": "candidates"}
+RECORDS |= {"signal": "signals", "suggested_flag": "suggested_flags", "gold": "known_verdicts"}  # of texts, those that are here already too
 SHOWN = 200
 
 

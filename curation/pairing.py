@@ -120,10 +120,12 @@ def comparison_pairs(candidates: Iterable[Candidate], comparisons: Iterable[Comp
 def evidence_in_words(pair: PreferencePair) -> str:
     """Return where the pair comes from as a phrase with its counts."""
     evidence = Evidence.from_json(pair.evidence)
-    people = _list(sorted(set(evidence.annotators)))
+    # Not by name: who decides on a pair may still have to decide on what these people said.
+    count = len(set(evidence.annotators))
+    people = f"{count} {'person' if count == 1 else 'people'}" if count else "a person, imported"
     flags = _list([f"{kind.replace('_', ' ')} ×{evidence.flags.count(kind)}" for kind in sorted(set(evidence.flags))])
     if pair.origin == "edit":
-        return f"edited by {people or 'a person, imported'}" + (f"; flagged in the original: {flags}" if flags else "; no flag")
+        return f"edited by {people}" + (f"; flagged in the original: {flags}" if flags else "; no flag")
     if pair.origin == "verdict":
         chosen = "decision" if evidence.chosen_by_decision else f"{evidence.chosen_for} of {evidence.chosen_of}"
         rejected = "decision" if evidence.rejected_by_decision else f"{evidence.rejected_for} of {evidence.rejected_of}"

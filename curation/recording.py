@@ -7,8 +7,8 @@ import sqlite_utils
 
 from curation.desk import Subject, subject_of
 from curation.work import WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
-from curation.work_fields import read_number, read_text, read_whole
-from curation.work_flags import ID_PATTERN, read_fields
+from curation.work_fields import read_id, read_number, read_text, read_whole
+from curation.work_flags import read_fields
 from store.annotations import foreign_flags, put_work, work_of
 from store.candidates import add_candidate, candidate_of, generator_of
 from store.database import transaction
@@ -55,9 +55,9 @@ class BlindAnswer:
 class StaleWorkError(ConflictError):
     """Another window changed the same work; carries what is kept now."""
 
-    def __init__(self, sentence: str, work: WorkState | None, sequence: int) -> None:
+    def __init__(self, sentence: str, work: WorkState | None, sequence: int, state: str) -> None:
         super().__init__(sentence)
-        self.work, self.sequence = work, sequence
+        self.work, self.sequence, self.state = work, sequence, state
 
 
 def read_operation(raw: object) -> DeskOperation:
@@ -65,8 +65,7 @@ def read_operation(raw: object) -> DeskOperation:
     wanted = {"id", "kind", "assignment_id", "base_sequence", "client_at", "text_sha256", "state"}
     if not isinstance(raw, dict) or set(raw) != wanted:
         raise InputError(f"An operation has exactly these fields: {', '.join(sorted(wanted))}. Reload the page: it may be older than the server.")
-    if not isinstance(raw["id"], str) or not ID_PATTERN.fullmatch(raw["id"]):
-        raise InputError("An operation's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
+    operation_id = read_id(raw["id"], "An operation")
     if raw["kind"] not in WORK_KINDS:
         raise InputError(f"The operation {ascii(raw['kind'])[:40]} is not known. Use one of: {', '.join(WORK_KINDS)}.")
     told = [raw["assignment_id"], raw["client_at"] or "", raw["text_sha256"] or ""]
@@ -75,7 +74,7 @@ def read_operation(raw: object) -> DeskOperation:
     if isinstance(raw["base_sequence"], bool) or not isinstance(raw["base_sequence"], int) or raw["base_sequence"] < 0:
         raise InputError("base_sequence has to be the number that the last answer gave, or 0. Reload the page.")
     moment = (raw["client_at"] or "")[:40] or None
-    return DeskOperation(raw["id"], raw["kind"], raw["assignment_id"], raw["base_sequence"], moment, raw["text_sha256"], raw["state"])
+    return DeskOperation(operation_id, raw["kind"], raw["assignment_id"], raw["base_sequence"], moment, raw["text_sha256"], raw["state"])
 
 
 def record(db: sqlite_utils.Database, annotator: str, operation: DeskOperation) -> Saved:
@@ -159,6 +158,7 @@ def _refuse_stale(db: sqlite_utils.Database, subject: Subject, operation: DeskOp
         "You changed this item in another window meanwhile. Keep what is here, or take what is there.",
         work_from_json(stated.payload) if stated else None,
         last.sequence if last else 0,
+        lease.state,
     )
 
 

@@ -1,10 +1,20 @@
 """Reading single values of an annotator's work from JSON: each is checked, and refused with a sentence that names it. Pure."""
 
 import math
+import re
 
 from store.errors import InputError
 
 LONGEST_TEXT = 100_000  # characters; as long as the longest text that is imported, so that every text can be quoted and edited
+
+_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+def read_id(value: object, whose: str) -> str:
+    """Return an id that a browser made. Raises InputError, with the name of what it belongs to."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InputError(f"{whose}'s id has to be 8 to 64 letters, digits, - or _. Reload the page.")
+    return value
 
 
 def read_choice(value: object, known: tuple[str, ...], name: str) -> str:

@@ -2,21 +2,19 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from curation.work_fields import read_choice, read_keepable, read_number, read_text, read_whole
+from curation.work_fields import read_choice, read_id, read_keepable, read_number, read_text, read_whole
 from store.errors import InputError
 
 MOST_FLAGS = 200
 MOST_TICKS = 2000
 # A browser rounds to the microsecond; a clip's last frame may end that much later.
 END_TOLERANCE_S = 0.001
-ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 TAXONOMY = Path(__file__).resolve().parents[1] / "assets" / "taxonomy.json"
 # What these flags point at is not in the text, or not in the taxonomy: without a comment nobody can tell what is meant.
 WITHOUT_WORDS = frozenset({"omission", "other"})
@@ -83,13 +81,12 @@ def read_flags(raw: object, text: str, length_s: float | None) -> tuple[FlagStat
 def read_flag(raw: object, text: str, length_s: float | None) -> FlagState:
     """Return the flag that JSON data describes. Raises InputError when a field is missing or unknown, or says what cannot be."""
     given = read_fields(raw, FlagState, "A flag")
-    if not isinstance(given["id"], str) or not ID_PATTERN.fullmatch(given["id"]):
-        raise InputError("A flag's id has to be 8 to 64 letters, digits, - or _. Reload the page.")
+    flag_id = read_id(given["id"], "A flag")
     kind = read_choice(given["kind"], tuple(flag_names()), "kind of flag")
     severity = read_whole(given["severity"], f"severity of {flag_name(kind)!r}", 0, 3)
     words = _read_words(given["text_start"], given["text_end"], given["quote"], kind in WITHOUT_WORDS, kind, text)
     moment = _read_moment(given["start_s"], given["end_s"], kind, length_s)
-    return FlagState(given["id"], kind, *words, *moment, severity, read_text(given["comment"], "comment"), **_read_more(given, kind, text, length_s))
+    return FlagState(flag_id, kind, *words, *moment, severity, read_text(given["comment"], "comment"), **_read_more(given, kind, text, length_s))
 
 
 def read_ticks(raw: object, text: str) -> tuple[TickState, ...]:

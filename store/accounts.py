@@ -54,7 +54,7 @@ def check_name(name: str) -> str:
 
 def plain_name(name: str) -> str:
     """Return the name as it is kept: without outer spaces, one way to write each letter."""
-    return unicodedata.normalize("NFC", name).strip()
+    return unicodedata.normalize("NFKC", name).strip()
 
 
 def check_role(role: str) -> None:
@@ -76,7 +76,7 @@ def list_accounts(db: sqlite_utils.Database) -> list[Account]:
 
 def count_finished(db: sqlite_utils.Database) -> dict[str, int]:
     """Return how many items each person has finished, those without an account included; reads one index."""
-    query = "SELECT annotator, count(*) AS n FROM annotation WHERE state = 'final' GROUP BY annotator"
+    query = "SELECT annotator, count(*) AS n FROM assignment WHERE state = 'final' GROUP BY annotator"
     return {row["annotator"]: row["n"] for row in db.query(query)}
 
 

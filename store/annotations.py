@@ -43,6 +43,15 @@ def annotation_of(db: sqlite_utils.Database, candidate_id: str, annotator: str, 
     return as_record(Annotation, rows[0]) if rows else None
 
 
+def blind_answer_to(db: sqlite_utils.Database, qa_id: str, annotator: str) -> Annotation | None:
+    """Return the annotation with which the annotator answered the question before its answer was shown, or None; one look-up a text on it."""
+    query = """SELECT a.* FROM candidate c JOIN annotation a ON a.candidate_id = c.id AND a.annotator = :who
+               WHERE c.subject_id = :qa AND c.kind = 'rationale' AND coalesce(a.blind_answer, a.blind_answer_index) IS NOT NULL
+               ORDER BY a.operation_sequence LIMIT 1"""
+    rows = list(db.query(query, {"who": annotator, "qa": qa_id}))
+    return as_record(Annotation, rows[0]) if rows else None
+
+
 def flags_of(db: sqlite_utils.Database, annotation_id: str) -> list[Flag]:
     """Return the flags of one annotation, in the order they were set."""
     return [as_record(Flag, row) for row in db.query("SELECT * FROM flag WHERE annotation_id = ? ORDER BY rowid", [annotation_id])]
@@ -70,11 +79,11 @@ def flags_of_finals(db: sqlite_utils.Database) -> list[Flag]:
     return [as_record(Flag, row) for row in db.query(query)]
 
 
-def finished_annotations(db: sqlite_utils.Database, annotator: str, limit: int) -> list[Annotation]:
-    """Return the annotator's last `limit` items that are submitted or skipped, the newest first."""
+def finished_annotations(db: sqlite_utils.Database, annotator: str) -> list[Annotation]:
+    """Return the annotator's items that are submitted or skipped, the newest first; one row an item."""
     query = """SELECT annotation.* FROM annotation JOIN assignment USING (candidate_id, annotator, round)
-               WHERE annotator = ? AND assignment.state IN ('final', 'skipped') ORDER BY updated_at DESC, operation_sequence DESC LIMIT ?"""
-    return [as_record(Annotation, row) for row in db.query(query, [annotator, limit])]
+               WHERE annotator = ? AND assignment.state IN ('final', 'skipped') ORDER BY updated_at DESC, operation_sequence DESC"""
+    return [as_record(Annotation, row) for row in db.query(query, [annotator])]
 
 
 def verdict_counts(db: sqlite_utils.Database, annotator: str) -> dict[str, int]:

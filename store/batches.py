@@ -21,8 +21,28 @@ class BatchCounts:
     gold: int
     unwatchable: int  # main entries whose clip no browser can show yet
     finished: int  # main entries that have all the finals that are wanted
-    open: int  # main entries that somebody can still be given
+    open: int  # main entries that somebody can still be given; none while the batch is closed
     begun: int  # main entries that somebody was given
+    least: int | None  # annotations that the main entries want: an import says how many, or the batch; None without entries
+    most: int | None
+    most_waiting: int | None  # of those that lack some
+
+    @property
+    def each(self) -> int | None:
+        """Return the number that changes nothing when it is asked for; None when no number does.
+
+        An entry that has more already than is asked for keeps what it has.
+        """
+        return self.least if self.most_waiting in (None, self.least) else None
+
+
+@dataclass(frozen=True)
+class Rewanted:
+    """What another number of wanted annotations does to main entries: closed and opened ones could be, or can be, given out."""
+
+    closed: int
+    opened: int
+    above: int  # that keep more, which are taken already
 
 
 def get_batch(db: sqlite_utils.Database, batch_id: str) -> Batch:
@@ -55,10 +75,19 @@ def set_ordering(db: sqlite_utils.Database, batch_id: str, ordering: str, signal
     db.execute("UPDATE batch SET ordering = ?, signal = ?, seed = ? WHERE id = ?", [ordering, signal, seed, batch_id])
 
 
-def set_wanted(db: sqlite_utils.Database, batch_id: str, wanted: int) -> None:
-    """Ask for `wanted` finals of each main item of the batch, or for as many as are taken already where that is more."""
+def set_wanted(db: sqlite_utils.Database, batch_id: str, wanted: int) -> Rewanted:
+    """Ask for `wanted` finals of each main item of the batch, or for as many as are taken already where that is more; return what it does."""
+    found = db.query(
+        """SELECT coalesce(sum(watchable AND taken < wanted AND taken >= :asked), 0) AS closed,
+                  coalesce(sum(watchable AND taken >= wanted AND taken < :asked), 0) AS opened,
+                  coalesce(sum(taken > :asked), 0) AS above
+           FROM queue_entry WHERE batch_id = :batch AND part = 'main'""",
+        {"asked": wanted, "batch": batch_id},
+    )
+    done = as_record(Rewanted, next(found))
     db.execute("UPDATE batch SET wanted = ? WHERE id = ?", [wanted, batch_id])
     db.execute("UPDATE queue_entry SET wanted = max(taken, ?) WHERE batch_id = ? AND part = 'main'", [wanted, batch_id])
+    return done
 
 
 def seats_of(db: sqlite_utils.Database, batch_id: str) -> list[Seat]:
@@ -85,7 +114,7 @@ def fill_gold(db: sqlite_utils.Database, batch: Batch, dataset: str | None, kind
 def _put(db: sqlite_utils.Database, batch: Batch, part: str, filters: Mapping[str, object], wanted: int) -> int:
     done = db.execute(
         """INSERT INTO queue_entry (candidate_id, batch_id, part, scratch, rank, wanted, watchable)
-           SELECT c.id, :batch, :part, :part = 'main' AND chance(:seed, 'scratch', c.id) < :scratch,
+           SELECT c.id, :batch, :part, chance(:seed, 'scratch', c.id) < :scratch,
                   row_number() OVER (ORDER BY CASE :part WHEN 'gold' THEN chance(:seed, 'gold', c.id) END, c.rowid)
                     + (SELECT coalesce(max(rank), 0) FROM queue_entry WHERE batch_id = :batch),
                   :wanted, EXISTS (SELECT 1 FROM watchable_clip w WHERE w.id = c.clip_id)
@@ -156,11 +185,13 @@ def counts_of(db: sqlite_utils.Database, batch_id: str) -> BatchCounts:
         db.query(
             """SELECT coalesce(sum(part = 'main'), 0) AS main, coalesce(sum(part = 'gold'), 0) AS gold,
                       coalesce(sum(part = 'main' AND NOT watchable), 0) AS unwatchable,
-                      coalesce(sum(part = 'main' AND taken = wanted AND NOT EXISTS (
+                      coalesce(sum(part = 'main' AND taken = q.wanted AND NOT EXISTS (
                         SELECT 1 FROM assignment a WHERE a.candidate_id = q.candidate_id AND a.state = 'leased' AND a.round = 1)), 0) AS finished,
-                      coalesce(sum(part = 'main' AND taken < wanted AND watchable), 0) AS open,
-                      coalesce(sum(part = 'main' AND EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = q.candidate_id)), 0) AS begun
-               FROM queue_entry q WHERE batch_id = ?""",
+                      coalesce(sum(part = 'main' AND taken < q.wanted AND watchable AND b.state = 'open'), 0) AS open,
+                      coalesce(sum(part = 'main' AND EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = q.candidate_id)), 0) AS begun,
+                      min(CASE part WHEN 'main' THEN q.wanted END) AS least, max(CASE part WHEN 'main' THEN q.wanted END) AS most,
+                      max(CASE WHEN part = 'main' AND taken < q.wanted THEN q.wanted END) AS most_waiting
+               FROM queue_entry q JOIN batch b ON b.id = q.batch_id WHERE q.batch_id = ?""",
             [batch_id],
         )
     )

@@ -65,9 +65,10 @@ def place_of(db: sqlite_utils.Database, candidate_ids: Iterable[str]) -> int:
 def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: int) -> list[Pair]:
     """Return the first pairs that wait for this annotator, from those that candidate number `start` brought with it on.
 
-    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own, and the annotator neither chose
-    between them nor passed them by. A pair comes in with its later candidate, so that pairs only ever join at the end, and whoever goes through them
-    in order can go on where the last one was. Grows with the candidates between `start` and the last pair returned.
+    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own, the annotator neither chose
+    between them nor passed them by, and nothing beside them gives away what the annotator is still to answer blind. A pair comes in with its
+    later candidate, so that pairs only ever join at the end, and whoever goes through them in order can go on where the last one was. Grows with
+    the candidates between `start` and the last pair returned.
     """
     rows = db.query(
         """SELECT min(x.id, y.id) AS a_id, max(x.id, y.id) AS b_id FROM candidate y
@@ -79,6 +80,15 @@ def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: in
              AND (SELECT json_extract(o.payload, '$.outcome') FROM operation o
                   WHERE o.candidate_id = min(x.id, y.id) AND o.annotator = :who AND o.round = 1 AND o.kind = 'compare'
                     AND json_extract(o.payload, '$.b_id') = max(x.id, y.id) ORDER BY o.sequence DESC LIMIT 1) IS NOT 'skip'
+             AND NOT EXISTS (
+                  SELECT 1 FROM (SELECT y.qa_id AS id UNION ALL SELECT p.id FROM qa_pair p WHERE p.clip_id = y.clip_id AND y.kind = 'narrative') told
+                  CROSS JOIN candidate s ON s.subject_id = told.id AND s.kind = 'rationale'
+                  CROSS JOIN queue_entry q ON q.candidate_id = s.id CROSS JOIN batch b ON b.id = q.batch_id
+                  WHERE b.blind_first = 1 AND b.state = 'open'
+                    AND (b.open_to_all OR EXISTS (SELECT 1 FROM seat WHERE batch_id = b.id AND annotator = :who))
+                    AND (q.taken < q.wanted OR EXISTS (SELECT 1 FROM assignment l WHERE l.candidate_id = s.id AND l.annotator = :who AND l.state = 'leased'))
+                    AND NOT EXISTS (SELECT 1 FROM candidate r CROSS JOIN annotation n ON n.candidate_id = r.id AND n.annotator = :who
+                                    WHERE r.subject_id = s.subject_id AND r.kind = 'rationale' AND coalesce(n.blind_answer, n.blind_answer_index) IS NOT NULL))
            ORDER BY y.rowid, x.id LIMIT :limit""",
         {"who": annotator, "start": start, "limit": limit},
     )

@@ -21,15 +21,16 @@ SAVEPOINT = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE ste
 
 
 @contextmanager
-def open_store(data: Path) -> Iterator[sqlite_utils.Database]:
+def open_store(data: Path, one_thread: bool = True) -> Iterator[sqlite_utils.Database]:
     """Yield a fresh connection to the database of `data`, made and migrated when needed; 0.5 ms.
 
-    Raises StorageError when the directory or the disk refuses.
+    Without `one_thread` several threads may use it, one after the other: a stream's next lines are asked for in whichever is free. Raises
+    StorageError when the directory or the disk refuses.
     """
     with storage_errors(data):
         # For the owner alone: it holds what people said of each other's work, and password hashes.
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with closing(_connect(data / FILE_NAME)) as conn:
+        with closing(_connect(data / FILE_NAME, one_thread)) as conn:
             db = sqlite_utils.Database(conn)
             if not is_current(db):
                 with transaction(db):
@@ -113,8 +114,8 @@ def _is_full(data: Path) -> bool:
     return shutil.disk_usage(data).free < 64 * 1024 if data.is_dir() else False
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    conn = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
+def _connect(path: Path, one_thread: bool = True) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=one_thread)
     # busy_timeout stands before journal_mode, which itself may have to wait.
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         conn.execute("PRAGMA " + pragma)

@@ -14,6 +14,7 @@ from store.records import Assignment, QueueEntry
 from store.rows import as_record, digest_id, utc_now
 
 LEASE_MINUTES = 15
+MOST_LEASES = 8  # of one annotator: two a window; nobody can hold the queue from others
 MOST_COUNTED = 501  # of the items that an annotator still gets
 LOST_LEASES = 8  # of an annotator, the newest, among which one to go on with is looked for
 
@@ -34,8 +35,8 @@ def enqueue(db: sqlite_utils.Database, candidate_id: str, wanted: int, batch_id:
 def claim_next(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = ()) -> Assignment | None:
     """Return a lease on the annotator's oldest open item, else on one that ran out and is free, else on the next that waits; or None.
 
-    `besides` names assignments that are not wanted again. In a transaction of its own, or in the one that is open. The cost does not grow
-    with the queue or with what the annotator has done.
+    Nothing new is given to who holds MOST_LEASES. `besides` names assignments that are not wanted again. In a transaction of its own, or in
+    the one that is open. The cost does not grow with the queue or with what the annotator has done.
     """
     with transaction(db):
         release_expired(db)
@@ -43,9 +44,13 @@ def claim_next(db: sqlite_utils.Database, annotator: str, besides: Collection[st
         if held is not None:
             _renew(db, held)
             return find_assignment(db, held)
+        if _count_leases(db, annotator) >= MOST_LEASES:
+            return None
         for turn in _turns(db, annotator):
             rank, main = _next_main(db, turn, besides)
             given = hidden_item(db, turn)
+            if given and assignment_key(given.candidate_id, annotator, given.round) in besides:
+                given = None
             if main is not None:
                 return _lease(db, turn, given or Given(main, 1), turn.cursor if given else rank)
         return None
@@ -99,7 +104,7 @@ def progress_of(db: sqlite_utils.Database, annotator: str) -> tuple[int, int]:
     Gold items and repeats count like all others, also before they are given out.
     """
     done = next(db.query("SELECT coalesce(sum(done), 0) AS n FROM seat WHERE annotator = ?", [annotator]))["n"]
-    found = next(db.query("SELECT count(*) AS n FROM assignment WHERE annotator = ? AND state = 'leased'", [annotator]))["n"]
+    found = _count_leases(db, annotator)
     for turn in _turns(db, annotator):
         if found < MOST_COUNTED:
             found += items_until_done(turn, _open_main(db, turn), len(gold_left(db, turn)), MOST_COUNTED)
@@ -109,6 +114,10 @@ def progress_of(db: sqlite_utils.Database, annotator: str) -> tuple[int, int]:
 def open_to(db: sqlite_utils.Database, batch_id: str, annotator: str) -> int:
     """Return how many main items of an open batch wait for the annotator: at most 501 are counted."""
     return sum(_open_main(db, turn) for turn in _turns(db, annotator) if turn.batch_id == batch_id)
+
+
+def _count_leases(db: sqlite_utils.Database, annotator: str) -> int:
+    return int(next(db.query("SELECT count(*) AS n FROM assignment WHERE annotator = ? AND state = 'leased'", [annotator]))["n"])
 
 
 def _turns(db: sqlite_utils.Database, annotator: str) -> list[Turn]:

@@ -39,11 +39,15 @@ export class Flow {
 
   /** Take what the server sent: the items that are open, or that nothing waits. `sequence` tells how much it knew. */
   receive({ annotator, next, upcoming, finished }, sequence = this.newest) {
-    if (sequence < this.newest) return; // a later answer was faster
     const { desk } = this;
+    if (sequence < this.newest) {
+      // A later answer was faster. It knew what comes next, and waited only until this one is kept too.
+      if (this.waiting && !desk.outbox.leaving) this.advance();
+      return;
+    }
     meet(desk, annotator);
     this.failed = false;
-    clearTimeout(this.lookAgain);
+    clearInterval(this.lookAgain);
     const open = [next, upcoming].filter((item) => item && !desk.outbox.isLeaving(item.assignment_id));
     if (!desk.outbox.leaving) this.#count(next ?? finished);
     const shown = desk.item?.assignment_id;
@@ -53,7 +57,7 @@ export class Flow {
     else desk.preload();
   }
 
-  /** Take what became of one item: it was answered, or is open again. */
+  /** Take what became of one item: it was answered, is open again, or asks no more because the one before it was answered. */
   refresh(item, kind) {
     const { desk } = this;
     const id = item.assignment_id;
@@ -183,7 +187,8 @@ export class Flow {
     if (desk.item) return;
     desk.screen.root.dataset.ready = "true";
     drawFinished(desk, finished, body.role, () => this.fetchNext());
-    this.lookAgain = setTimeout(() => document.hidden || desk.item || this.fetchNext(), LOOK_AGAIN_MS);
+    clearInterval(this.lookAgain);
+    this.lookAgain = setInterval(() => document.hidden || desk.item || this.fetchNext(), LOOK_AGAIN_MS);
   }
 
   #showProblem(status, sentence) {

@@ -13,6 +13,7 @@ export function openOutbox(desk, annotator) {
     onState: (state) => showState(desk, state),
     onSaved: (operation, body) => saved(desk, operation, body),
     onStale: (operation, current, sentence) => stale(desk, operation, current, sentence),
+    onMet: (operation, current) => operation.kind === "draft" && learnState(desk, operation, current),
     onRefused: (operation, sentence, status) => refused(desk, operation, sentence, status),
   });
   showState(desk, { state: "saved", detail: "", signedOut: false });
@@ -49,6 +50,8 @@ function saved(desk, operation, body) {
   if (kind === "draft") return;
   if (kind === "answer" || kind === "reopen") {
     desk.flow.refresh(body.item, kind);
+    // The one after it may have asked the same question.
+    if (body.upcoming) desk.flow.refresh(body.upcoming, "upcoming");
     return;
   }
   if (!isShown(desk, id)) localStorage.removeItem(storedName("watched", desk.outbox.annotator, id));
@@ -123,19 +126,24 @@ export function selectMeant(desk, sentence) {
 }
 
 function giveUp(desk, { operation, sentence }, title) {
-  const takeNext = () => {
-    desk.outbox.forget(operation.assignment_id);
-    desk.flow.startAnew();
-  };
   desk.blank();
-  showPlain(desk.screen, title, [sentence], button({ class: "ew-go", id: "desk-take-next", on: { click: takeNext } }, "Take the next item"));
+  showPlain(desk.screen, title, [sentence], nextInstead(desk, operation));
 }
 
 /** Show the work on an item that cannot be shown any more, so that it can at least be read and copied. */
 function showLost(desk, { operation, sentence }) {
   desk.blank();
-  const next = button({ class: "ew-go", id: "desk-take-next", on: { click: () => desk.flow.startAnew() } }, "Take the next item");
-  showPlain(desk.screen, "This work could not be saved", [sentence, "This is what you did; it stays in this browser:", ...(operation.state ? told(operation.state) : [])], next);
+  const lines = [sentence, "This is what you did; it stays in this browser:", ...(operation.state ? told(operation.state) : [])];
+  showPlain(desk.screen, "This work could not be saved", lines, nextInstead(desk, operation));
+}
+
+/** Return the button that tries no more to save an item and takes the next one. */
+function nextInstead(desk, { assignment_id: id }) {
+  const takeNext = () => {
+    desk.outbox.forget(id);
+    desk.flow.startAnew();
+  };
+  return button({ class: "ew-go", id: "desk-take-next", on: { click: takeNext } }, "Take the next item");
 }
 
 /** Nothing was done in this window since it last saved: the other one's work is the newer. */
@@ -143,6 +151,13 @@ function yieldTo(desk, { operation, current }) {
   desk.outbox.settle(operation.assignment_id, "theirs", current, null);
   if (!isShown(desk, operation.assignment_id)) return;
   desk.work = { ...emptyWork(), ...current.work };
+  learnState(desk, operation, current);
+}
+
+/** Know that another window submitted the item on screen, or opened it again: what is done here now may be a draft beside what is final. */
+function learnState(desk, { assignment_id: id }, { state }) {
+  if (!isShown(desk, id) || !state) return;
+  desk.item = { ...desk.item, state };
   desk.draw();
 }
 
@@ -152,6 +167,7 @@ function choose(desk, { operation, sentence, current }) {
   desk.busy = false;
   showStale(desk.screen.root, sentence, desk.work, current.work, (choice) => {
     if (choice === "theirs") desk.take(current.work);
+    learnState(desk, operation, current);
     desk.outbox.settle(id, choice, current, desk.payload());
     desk.edit(false);
   });

@@ -6,6 +6,7 @@ from typing import Any
 
 from curation.datasets.drafts import CandidateDraft, GoldDraft, SuggestedFlag
 from curation.datasets.fields import BadField, Fault, optional_text, seconds, shown, text_field
+from curation.work_flags import WITHOUT_WORDS
 
 FLAG_KINDS = ("justified_fabrication", "temporal_error", "entity_drift", "plain_hallucination", "omission", "other")
 GOLD_VERDICTS = ("accept", "reject")
@@ -92,7 +93,10 @@ def _flag(item: Any, text: str) -> SuggestedFlag:
     severity = item.get("severity", 1)
     if isinstance(severity, bool) or not isinstance(severity, int) or not 0 <= severity <= HARDEST:
         raise BadField("suggested_flags", f"its severity is {shown(severity)}; it must be a whole number from 0 to {HARDEST}.")
-    return SuggestedFlag(item["kind"], severity, optional_text(item, "comment") or "", _words(item, text), _moment(item))
+    words = _words(item, text)
+    if words is None and item["kind"] not in WITHOUT_WORDS:
+        raise BadField("suggested_flags", f"a flag of kind {item['kind']} must be on words of the text; give text_start and text_end.")
+    return SuggestedFlag(item["kind"], severity, optional_text(item, "comment") or "", words, _moment(item))
 
 
 def _words(item: Mapping[str, Any], text: str) -> tuple[int, int] | None:

@@ -92,7 +92,7 @@ def progress_csv(progress: Iterable[BatchProgress]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in progress:
-        writer.writerows([one.batch.name, one.batch.state, *_fields(row)] for row in one.rows)
+        writer.writerows([_safe(one.batch.name), one.batch.state, *_fields(row)] for row in one.rows)
     return out.getvalue()
 
 

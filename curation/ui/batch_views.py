@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from curation.batching import each_of
 from curation.study.progress import BatchProgress, Suggested, Work, shown_open
 from curation.study.rates import Middle, Rate
 from store.batches import BatchCounts
@@ -47,10 +48,24 @@ def order_of(batch: Batch) -> str:
     return f"{told} {batch.signal}" if batch.signal else f"{told} (seed {batch.seed})" if batch.ordering == "random" else told
 
 
+def ordered_sentence(before: Batch, after: Batch, count: int) -> str:
+    """Return for the person who asked what ordering anew did; `count` items got another rank."""
+    was, now = order_of(before), order_of(after)
+    told = f"Batch {after.name!r} is ordered {now} now, not {was}" if was != now else f"Batch {after.name!r} is ordered {now} as before"
+    return f"{told}: {count:,} items have another place; what somebody has begun keeps its own."
+
+
+def state_sentence(batch: Batch) -> str:
+    """Return for the person who asked what the state of the batch means."""
+    if batch.state == "open":
+        return f"Batch {batch.name!r} is open: its items are given out."
+    return f"Batch {batch.name!r} is closed: nothing more of it is given out, and what is begun may be finished."
+
+
 def _batch_row(batch: Batch, counts: BatchCounts) -> str:
     gold = f"{batch.gold_share:.0%} <small>of {counts.gold} items</small>" if batch.gold_share or counts.gold else "–"
     numbers = [counts.main, counts.finished, counts.begun, counts.open, counts.unwatchable]
-    cells = [f"<td>{batch.state}</td>", *(f"<td>{number:,}</td>" for number in numbers), f"<td>{batch.wanted}</td>"]
+    cells = [f"<td>{batch.state}</td>", *(f"<td>{number:,}</td>" for number in numbers), f"<td>{each_of(counts)}</td>"]
     cells += [f"<td>{escape(order_of(batch))}</td>", f"<td>{gold}</td>", *(f"<td>{_share(share)}</td>" for share in (batch.repeat_share, batch.scratch_share))]
     cells.append(f"<td>{'all' if batch.open_to_all else 'named people'}{', blind first' if batch.blind_first else ''}</td>")
     return f'<tr><th scope="row">{escape(batch.name)}</th>{"".join(cells)}</tr>'
@@ -67,7 +82,7 @@ def _work_row(row: Work) -> str:
 def _seconds(middle: Middle) -> str:
     if middle.median is None:
         return _none(middle.reason)
-    return f"<td>{middle.median:.0f} <small>90 % under {middle.p90:.0f}, n = {middle.n}</small></td>"
+    return f"<td>{middle.median:.1f} <small>90 % under {middle.p90:.1f}, n = {middle.n}</small></td>"
 
 
 def _watched(middle: Middle) -> str:
@@ -83,7 +98,7 @@ def _rate(rate: Rate) -> str:
 def _suggested(part: Suggested) -> str:
     if part.seconds.median is None or part.flags_per_item is None:
         return _none(part.seconds.reason)
-    return f"<td>{part.seconds.median:.0f} s, {part.flags_per_item:.1f} flags <small>n = {part.seconds.n}</small></td>"
+    return f"<td>{part.seconds.median:.1f} s, {part.flags_per_item:.1f} flags <small>n = {part.seconds.n}</small></td>"
 
 
 def _none(reason: str | None) -> str:

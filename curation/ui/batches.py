@@ -9,13 +9,14 @@ import sqlite_utils
 
 from curation.batching import ORDERINGS, BatchRequest, ask_more, make_batch, open_or_close, order_again, read_people
 from curation.study.progress import batch_progress
-from curation.ui.batch_views import CSS, batches_html, progress_html
-from store.batches import counts_of, dataset_names, list_batches
+from curation.ui.batch_views import CSS, batches_html, ordered_sentence, progress_html, state_sentence
+from store.batches import counts_of, dataset_names, get_batch, list_batches
 from store.context import Context
 from store.errors import InputError
 from store.signals import signal_names
 
 ALL = ""  # what a dropdown holds when nothing is filtered
+CLOSE, OPEN = "Close this batch", "Open this batch"
 KINDS = ("narrative", "rationale", "answer")
 HOW = (
     "A text waits in one batch: a new one takes what nobody has begun from *All that is imported*. Batches are worked off in this order. "
@@ -35,8 +36,8 @@ def build(context: Context) -> None:
     gr.Markdown(HOW)
     with gr.Row(elem_classes="ew-acts"):
         chosen = gr.Dropdown([], label="Batch", elem_id="batches-chosen", scale=3)
-        change = gr.Button("Close or open", elem_id="batches-change", size="md", scale=1)
-        each = gr.Number(2, label="Annotations each", precision=0, elem_id="batches-each", scale=1)
+        change = gr.Button(CLOSE, elem_id="batches-change", size="md", scale=1)
+        each = gr.Number(None, label="Annotations each", precision=0, elem_id="batches-each", scale=1)
         more = gr.Button("Ask for so many", elem_id="batches-more", size="md", scale=1)
     with gr.Row(elem_classes="ew-acts"):
         ordering = gr.Dropdown(list(ORDERINGS), value="given", label="Order", elem_id="batches-order", scale=2)
@@ -47,7 +48,7 @@ def build(context: Context) -> None:
     with gr.Accordion("Make a batch", open=False, elem_id="batches-make"):
         form = _build_form()
         make = gr.Button("Make the batch", variant="primary", elem_id="batches-start")
-    shown = [listed, chosen, progress, signal, form["signal"], form["dataset"]]
+    shown = [listed, chosen, progress, change, each, ordering, signal, seed, form["signal"], form["dataset"]]
 
     def show(batch_id: str | None) -> list[Any]:
         with context.open() as db:
@@ -57,30 +58,33 @@ def build(context: Context) -> None:
         wanted = request_of({name: values[component] for name, component in form.items()})
         with context.open() as db:
             made = make_batch(db, wanted, request.username or "")
-            return [f"<p>{escape(made.sentence)}</p>", *_shown(db, made.batch.id)]
+            return [_paragraph(made.sentence), *_shown(db, made.batch.id)]
 
-    def close(batch_id: str) -> list[Any]:
+    def close(batch_id: str, act: str) -> list[Any]:
         with context.open() as db:
-            open_or_close(db, batch_id)
-            return _shown(db, batch_id)
+            # What the button said, not the other of today's states: somebody else may have changed it meanwhile.
+            batch = open_or_close(db, batch_id, "open" if act == OPEN else "closed")
+            return [_paragraph(state_sentence(batch)), *_shown(db, batch_id)]
 
     def raise_wanted(batch_id: str, wanted: float | None) -> list[Any]:
         with context.open() as db:
-            ask_more(db, batch_id, whole(wanted, "number of annotations of each item"))
-            return _shown(db, batch_id)
+            asked = ask_more(db, batch_id, whole(wanted, "number of annotations of each item"))
+            return [_paragraph(asked.sentence), *_shown(db, batch_id)]
 
     def order(batch_id: str, ordering: str, signal: str | None, seed: float | None) -> list[Any]:
         with context.open() as db:
+            before = get_batch(db, batch_id)
             count = order_again(db, batch_id, ordering, signal, whole(seed, "seed"))
-            return [f"<p>{count:,} items have another place now; what somebody has begun keeps its own.</p>", *_shown(db, batch_id)]
+            return [_paragraph(ordered_sentence(before, get_batch(db, batch_id), count)), *_shown(db, batch_id)]
 
+    # Hidden: else a refusal shows as a red "Error" in place of every value.
     gr.on(None, context.handler(show), chosen, shown, show_progress="hidden")
-    refresh.click(context.handler(show), chosen, shown)
-    chosen.input(context.handler(show), chosen, shown)
-    change.click(context.handler(close), chosen, shown)
-    more.click(context.handler(raise_wanted), [chosen, each], shown)
-    again.click(context.handler(order), [chosen, ordering, signal, seed], [told, *shown])
-    make.click(context.handler(add), set(form.values()), [told, *shown])
+    refresh.click(context.handler(show), chosen, shown, show_progress="hidden")
+    chosen.input(context.handler(show), chosen, shown, show_progress="hidden")
+    change.click(context.handler(close), [chosen, change], [told, *shown], show_progress="hidden")
+    more.click(context.handler(raise_wanted), [chosen, each], [told, *shown], show_progress="hidden")
+    again.click(context.handler(order), [chosen, ordering, signal, seed], [told, *shown], show_progress="hidden")
+    make.click(context.handler(add), set(form.values()), [told, *shown], show_progress="hidden")
 
 
 def request_of(values: Mapping[str, Any]) -> BatchRequest:
@@ -116,18 +120,28 @@ def _share(value: float | None, name: str) -> float:
 
 
 def _shown(db: sqlite_utils.Database, batch_id: str | None) -> list[Any]:
-    """Return the list, the choice, the progress of the chosen batch (the first when none is), and what there is to choose from."""
+    """Return the list, the choice, the progress of the chosen batch (the first when none is), what it is set to, and what there is to choose from."""
     batches = list_batches(db)
     chosen = batch_id if batch_id in [batch.id for batch in batches] else batches[0].id
     signals, datasets = signal_names(db), [("all", ALL), *((name, name) for name in dataset_names(db))]
+    progress = batch_progress(db, chosen)
+    batch = progress.batch
     return [
-        batches_html([(batch, counts_of(db, batch.id)) for batch in batches]),
-        gr.update(choices=[(f"{batch.name} ({batch.state})", batch.id) for batch in batches], value=chosen),
-        progress_html(batch_progress(db, chosen)),
-        gr.update(choices=signals),
+        batches_html([(one, counts_of(db, one.id)) for one in batches]),
+        gr.update(choices=[(f"{one.name} ({one.state})", one.id) for one in batches], value=chosen),
+        progress_html(progress),
+        CLOSE if batch.state == "open" else OPEN,
+        progress.counts.each,
+        batch.ordering,
+        gr.update(choices=signals, value=batch.signal),
+        batch.seed,
         gr.update(choices=signals),
         gr.update(choices=datasets),
     ]
+
+
+def _paragraph(sentence: str) -> str:
+    return f"<p>{escape(sentence)}</p>"
 
 
 def _build_form() -> dict[str, Any]:

@@ -50,7 +50,7 @@ def build_desk_router(access: Access) -> APIRouter:
         try:
             return await _kept(access, person.name, read_operation(body))
         except StaleWorkError as stale:
-            current = {"work": dataclasses.asdict(stale.work) if stale.work else None, "sequence": stale.sequence}
+            current = {"work": dataclasses.asdict(stale.work) if stale.work else None, "sequence": stale.sequence, "state": stale.state}
             return JSONResponse({"error": str(stale), "current": current}, status_of(stale))
 
     @router.post("/heartbeat", dependencies=[Depends(from_own_page)])
@@ -69,13 +69,15 @@ async def _kept(access: Access, annotator: str, operation: DeskOperation) -> JSO
     saved = await access.writer.run_async(lambda db: record(db, annotator, operation))
     if operation.kind == "draft":
         return JSONResponse(dataclasses.asdict(saved))
-    return await run_in_threadpool(_item, access.data, annotator, operation.assignment_id, saved)
+    # The item after it may have asked the same question: it comes anew, too.
+    leased = await access.writer.run_async(lambda db: lease_items(db, annotator, (), operation.assignment_id))
+    return await run_in_threadpool(_items, access.data, annotator, leased, saved)
 
 
-def _item(data: Path, annotator: str, assignment_id: str, saved: Saved) -> JSONResponse:
+def _items(data: Path, annotator: str, leased: Sequence[str], saved: Saved) -> JSONResponse:
     with open_store(data) as db:
-        item = item_for(db, annotator, assignment_id)
-    return JSONResponse(dataclasses.asdict(saved) | {"item": dataclasses.asdict(item)})
+        item, upcoming = [*(dataclasses.asdict(item_for(db, annotator, one)) for one in leased), None][:2]
+    return JSONResponse(dataclasses.asdict(saved) | {"item": item, "upcoming": upcoming})
 
 
 def _screen(data: Path, annotator: str, leased: Sequence[str], saved: Saved | None = None) -> JSONResponse:

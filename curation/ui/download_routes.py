@@ -19,26 +19,28 @@ PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosn
 
 def build_download_router(access: Access) -> APIRouter:
     """Return the routes under /download; they hold who said what, so no annotator gets them."""
-    router = APIRouter(prefix="/download", route_class=SentenceRoute, dependencies=[Depends(access.adjudicator)])
+    router = APIRouter(prefix="/download", route_class=SentenceRoute)
+    # By route, and once each: the first that refuses says for whom it is.
+    judges, admins = [Depends(access.adjudicator)], [Depends(access.admin)]
 
-    @router.get("/pairs-{state}.jsonl")
+    @router.get("/pairs-{state}.jsonl", dependencies=judges)
     def pairs(state: Annotated[str, "proposed, accepted or dropped"]) -> FileResponse:
         path = export_pairs_jsonl(access.data, state)
         return FileResponse(path, filename=path.name, media_type="application/x-ndjson", headers=PRIVATE)
 
-    @router.get("/agreement.csv")
+    @router.get("/agreement.csv", dependencies=judges)
     def agreement() -> Response:
         with open_store(access.data) as db:
             told = agreement_csv(agreement_table(db))
         return Response(told, media_type="text/csv", headers=PRIVATE | _named("agreement.csv"))
 
-    @router.get("/progress.csv", dependencies=[Depends(access.admin)])
+    @router.get("/progress.csv", dependencies=admins)
     def progress() -> Response:
         with open_store(access.data) as db:
             told = progress_csv([batch_progress(db, batch.id) for batch in list_batches(db)])
         return Response(told, media_type="text/csv", headers=PRIVATE | _named("progress.csv"))
 
-    @router.get("/annotations.jsonl", dependencies=[Depends(access.admin)])
+    @router.get("/annotations.jsonl", dependencies=admins)
     def annotations() -> StreamingResponse:
         headers = PRIVATE | _named("annotations.jsonl")
         return StreamingResponse(annotation_lines(access.data), media_type="application/x-ndjson", headers=headers)

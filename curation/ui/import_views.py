@@ -26,6 +26,7 @@ SHOWN = 50
 # A longer table is folded away under its title.
 FOLDED = 12
 NAMES = {"clips": "Clips", "qa_pairs": "Questions", "evidence_spans": "Evidence spans", "subtitles": "Subtitle lines", "candidates": "Texts"}
+NAMES |= {"signals": "Signals", "suggested_flags": "Suggested flags", "known_verdicts": "Known verdicts"}
 FATES = ("added", "unchanged", "rejected")
 
 

@@ -2,16 +2,18 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 import sqlite_utils
 
+from curation.desk import DeskItem, item_for
 from store.annotations import put_work
 from store.candidates import add_candidate, candidate_of, generator_of
 from store.database import transaction
 from store.oplog import NewOperation, append_operation
+from store.queue import claim_next
 from store.records import Annotation, Candidate, Flag
 from store.replay import Work
 from store.rows import digest_id, utc_now
@@ -83,3 +85,9 @@ def annotate(
     edit = candidate_of(candidate.kind, candidate.clip_id, candidate.qa_id, writer, edited, candidate.id)
     add_candidate(db, edit, writer)
     return edit
+
+
+def next_item(db: sqlite_utils.Database, annotator: str, besides: Collection[str] = ()) -> DeskItem | None:
+    """Lease and return the annotator's open item or the next one that waits; None when nothing waits. `besides` are assignments not wanted."""
+    lease = claim_next(db, annotator, besides)
+    return item_for(db, annotator, lease.id) if lease else None

@@ -2,10 +2,12 @@
 
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from curation import annotation_export
 from curation.__main__ import main
 from curation.annotation_export import FILE, annotation_lines, export_annotations
 from store.database import open_store, transaction
@@ -57,6 +59,14 @@ def test_memory_does_not_grow_with_the_number_of_annotations(tmp_path: Path, see
     before = peak()
     add(3000)
     assert peak() < 1.2 * before
+
+
+def test_each_part_of_the_stream_may_be_asked_for_by_another_thread(tmp_path: Path, seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_export, "LINES_AT_ONCE", 1)
+    lines = annotation_lines(tmp_path)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        read = [one.submit(next, lines).result(), *other.submit(list, lines).result()]
+    assert {json.loads(part)["annotator"] for part in read if part} == {"ann", "ben"}
 
 
 def test_the_command_writes_the_file_and_says_how_many(tmp_path: Path, seeded: Seeded, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The Batches page translates; its downloads are for admins; what a person typed is shown, never run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.middleware.sessions import SessionMiddleware
 
-from curation.batching import BatchRequest, make_batch
+from curation.batching import BatchRequest, make_batch, order_again
 from curation.study.progress import batch_progress
 from curation.ui.access import make_access
-from curation.ui.batch_views import batches_html, progress_html
+from curation.ui.batch_views import batches_html, ordered_sentence, progress_html, state_sentence
 from curation.ui.batches import build, request_of, whole
 from curation.ui.download_routes import build_download_router
 from curation.ui.session_routes import build_session_router
 from store.accounts import add_account
-from store.batches import counts_of, list_batches
+from store.batches import counts_of, get_batch, list_batches
 from store.context import Context
 from store.database import open_store
 from store.errors import InputError
@@ -53,9 +54,28 @@ def test_tables_give_every_figure_with_its_n_and_run_nothing(tmp_path: Path) -> 
     assert "There is no gold for its gold share" in made.sentence
     assert "&lt;script&gt;b" in listed and "<script>" not in listed
     assert "&lt;i&gt;ann" in shown and "<i>" not in shown
-    assert "<td>1 <small>90 % under 1, n = 1</small></td>" in shown
+    assert "<td>1.0 <small>90 % under 1.0, n = 1</small></td>" in shown
     assert 'title="No gold item is answered."' in shown and "n = 0" in shown
     assert "100% <small>21%–100%, n = 1</small>" in shown  # one hasty answer of one
+
+
+def test_the_list_shows_what_the_entries_want(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        seed_project(db, wanted=2)
+        assert "<td>2</td><td>as imported</td>" in batches_html([(get_batch(db, "default"), counts_of(db, "default"))])
+        seed_project(db, "clip 1", wanted=4)
+        assert "<td>2–4</td>" in batches_html([(get_batch(db, "default"), counts_of(db, "default"))])
+
+
+def test_an_answer_says_what_changed_and_what_it_was(tmp_path: Path) -> None:
+    with open_store(tmp_path) as db:
+        seed_project(db)
+        before = get_batch(db, "default")
+        count = order_again(db, "default", "random", None, 7)
+        after = get_batch(db, "default")
+    assert "is ordered random (seed 7) now, not as imported: 3 items" in ordered_sentence(before, after, count)
+    assert "is ordered random (seed 7) as before" in ordered_sentence(after, after, count)
+    assert "is open" in state_sentence(after) and "is closed" in state_sentence(replace(after, state="closed"))
 
 
 def test_the_page_can_be_built(tmp_path: Path) -> None:
@@ -84,6 +104,7 @@ def test_progress_and_annotations_are_downloads_for_admins(tmp_path: Path) -> No
         assert client.post("/login", data={"name": name, "password": "long enough"}, follow_redirects=False).status_code < 400
         answers[name] = [client.get(f"/download/{file}") for file in ("progress.csv", "annotations.jsonl")]
     assert [answer.status_code for answer in answers["ann"]] == [answer.status_code for answer in answers["ada"]] == [403, 403]
+    assert all("This is for admins." in answer.json()["error"] for name in ("ann", "ada") for answer in answers[name])
     progress, annotations = answers["adm"]
     assert progress.text.startswith("batch,state,annotator,done,open,") and "attachment" in progress.headers["Content-Disposition"]
     (line,) = annotations.text.splitlines()

@@ -116,11 +116,11 @@ def test_asking_for_more_annotations_brings_finished_items_back() -> None:
             while (held := claim_next(db, name)) is not None:
                 set_assignment_state(db, held.id, "final")
         assert counts_of(db, "default").finished == 3
-        ask_more(db, "default", 2)
+        assert "2 now, not 1. That opens 3 items again." in ask_more(db, "default", 2).sentence
         assert counts_of(db, "default").open == 3
         assert claim_next(db, "ann") is None
         assert claim_next(db, "ben") is not None
-        ask_more(db, "default", 1)
+        assert "1 now, not 2. That closes 2 items. Of 1 item more are taken" in ask_more(db, "default", 1).sentence
         assert counts_of(db, "default").open == 0
 
 
@@ -130,12 +130,13 @@ def test_a_closed_batch_gives_nothing_out_and_an_own_one_only_to_its_people() ->
         batch = make_batch(db, BatchRequest("ours", people=("ann",)), "lea").batch
         assert claim_next(db, "ben") is None
         assert claim_next(db, "ann") is not None
-        assert open_or_close(db, batch.id).state == "closed"
+        assert open_or_close(db, batch.id, "closed").state == "closed"
+        assert open_or_close(db, batch.id, "closed").state == "closed"  # somebody else was quicker: it stays so
         held = claim_next(db, "ann")
         assert held is not None  # what is leased may be finished
         set_assignment_state(db, held.id, "final")
         assert claim_next(db, "ann") is None
-        assert open_or_close(db, batch.id).state == "open"
+        assert open_or_close(db, batch.id, "open").state == "open"
         assert claim_next(db, "ann") is not None
 
 
@@ -187,7 +188,16 @@ def test_the_share_from_scratch_is_seeded_and_gold_goes_where_a_gold_share_asks_
         main = [entry for entry in entries if entry.part == "main"]
         assert 40 <= sum(entry.scratch for entry in main) <= 75
         assert {entry.candidate_id for entry in entries if entry.part == "gold"} == {one.narrative.id for one in seeded[:5]}
-        assert all(not entry.scratch and entry.wanted > 100_000 for entry in entries if entry.part == "gold")
+        assert all(entry.wanted > 100_000 for entry in entries if entry.part == "gold")
+
+
+def test_gold_is_as_often_from_scratch_as_the_other_items() -> None:
+    # Else flags that came with a gold text would tell it from texts whose flags are kept back.
+    with memory_store() as db:
+        for one in (seed_project(db, f"clip {i}") for i in range(4)):
+            set_gold(db, Gold(one.narrative.id, "reject", ("other",), "he walks", "lea", utc_now()))
+        make_batch(db, BatchRequest("b", scratch_share=1, gold_share=0.1), "lea")
+        assert {(entry.part, entry.scratch) for entry in list_queue(db) if entry.batch_id != "default"} == {("main", True), ("gold", True)}
 
 
 def finished(**change: object) -> Finished:

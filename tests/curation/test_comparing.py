@@ -21,8 +21,9 @@ from store.errors import ConflictError, InputError, NotFoundError
 from store.oplog import list_operations
 from store.replay_comparisons import comparison_key, replay_comparisons
 from store.rows import digest_id
-from tests.curation.annotating import annotate, memory_store
+from tests.curation.annotating import annotate, memory_store, next_item
 from tests.curation.choosing import add_texts, choice, choose_side, shown_of, undo
+from tests.curation.test_desk import item_id, keep
 from tests.seeds import OTHER_WRITER, WRITER, seed_project
 
 SIDES = ("left", "right", "tie", "both_bad", "skip")
@@ -63,6 +64,22 @@ def test_the_page_learns_nothing_of_who_wrote_what_of_the_round_or_of_other_peop
     first, again = (item_of(db, shown_of("ann", seeded.rationale.id, seeded.rival.id, round_)) for round_ in (1, 2))
     assert (again.left.text, again.right.text) == (first.right.text, first.left.text)
     assert not {first.left.id, first.right.id} & {again.left.id, again.right.id}, "the ids of a repeat tell nothing of the first time"
+
+
+def test_what_is_to_be_answered_blind_is_not_given_away_beside_other_texts(db: sqlite_utils.Database) -> None:
+    seeded = seed_project(db)
+    assert compare_screen(db, "ann").next is not None, "the control"
+    db.execute("UPDATE batch SET blind_first = 1")
+    assert compare_screen(db, "ann").next is None
+    other = candidate_of("narrative", seeded.clip.id, None, OTHER_WRITER, "Another story.")
+    add_candidate(db, other, OTHER_WRITER)
+    assert compare_screen(db, "ann").next is None, "a narrative of the clip tells its answers"
+    next_item(db, "ann"), next_item(db, "ann", [item_id(seeded.narrative, "ann")])
+    keep(db, "ann", seeded.rationale, "answer", {"answer": "so", "answer_index": None, "seconds_spent": 1.0})
+    assert compare_screen(db, "ann").waiting == 2, "once the question is answered both pairs wait"
+    assert compare_screen(db, "ben").next is None
+    db.execute("UPDATE batch SET open_to_all = 0")
+    assert compare_screen(db, "ben").waiting == 2, "who will not be asked has nothing to be kept from"
 
 
 def test_each_pair_is_shown_once_to_each_annotator_and_the_next_one_is_told_ahead(db: sqlite_utils.Database) -> None:
@@ -219,9 +236,9 @@ def test_what_was_not_shown_cannot_be_chosen(db: sqlite_utils.Database) -> None:
     item, foreign = next_of(db), next_of(db, "bo")
     subject, left, right = item.item_id.split(".")
     wrong = (foreign.item_id, f"{subject}.{right}.{left}", f"{subject}.{left}.{left}", f"other.{left}.{right}", subject, "", f"{subject}.{left}")
-    for item_id in wrong:
+    for unknown in wrong:
         with pytest.raises(NotFoundError):
-            choose(db, "ann", dataclasses.replace(choice(item, "left"), item_id=item_id))
+            choose(db, "ann", dataclasses.replace(choice(item, "left"), item_id=unknown))
     for outcome in (foreign.left.id, "left", "a", ""):
         with pytest.raises(InputError):
             choose(db, "ann", dataclasses.replace(choice(item, "left"), outcome=outcome))

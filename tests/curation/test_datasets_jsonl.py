@@ -11,6 +11,7 @@ from curation.datasets import jsonl
 from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, GoldDraft, QADraft, Row, SubtitleDraft, SuggestedFlag
 from curation.datasets.hints import FLAG_KINDS
 from curation.datasets.sources import Source, TextFile
+from curation.work_flags import WITHOUT_WORDS
 from store.candidates import generator_of
 
 CLIP = {"record": "clip", "dataset": "d", "id": "c", "video": "c.mp4"}
@@ -44,8 +45,9 @@ def questions(draw: st.DrawFn) -> QADraft:
 @st.composite
 def suggested(draw: st.DrawFn, text: str) -> SuggestedFlag:
     words = draw(st.none() | st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted).map(tuple))
+    kinds = FLAG_KINDS if words else sorted(WITHOUT_WORDS)
     comment = draw(st.just("") | texts)
-    return SuggestedFlag(draw(st.sampled_from(FLAG_KINDS)), draw(st.integers(0, 3)), comment, words, draw(st.none() | spans))
+    return SuggestedFlag(draw(st.sampled_from(kinds)), draw(st.integers(0, 3)), comment, words, draw(st.none() | spans))
 
 
 @st.composite

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.claims import sentence_claims
-from curation.desk import DeskItem, finished_items, item_for, next_item
+from curation.desk import DeskItem, finished_items, item_for
 from curation.recording import Saved, StaleWorkError, read_operation, record
 from curation.work import WorkState, check_submitted, read_sound_work, read_work, work_from_json, work_to_json
 from curation.work_fields import LONGEST_TEXT
@@ -31,7 +32,7 @@ from store.queue import find_assignment, list_queue, set_assignment_state
 from store.records import Candidate
 from store.replay import replay_work
 from store.rows import digest_id
-from tests.curation.annotating import NO_OTHER, memory_store
+from tests.curation.annotating import NO_OTHER, memory_store, next_item
 from tests.seeds import Seeded, seed_project
 
 TEXT = "הילד 👦🏽 runs, then he waves\nat the lake."
@@ -546,6 +547,33 @@ def test_a_blind_rationale_is_withheld_until_the_question_is_answered(db: sqlite
     assert kept is not None and (kept.verdict, kept.blind_answer_index) == ("accept", 1), "both answers stay"
 
 
+def test_a_question_is_answered_blind_once_whatever_number_of_texts_it_has(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = blind_rationale(db, seeded)
+    skipped = ([item_id(seeded.narrative, "ann"), item.assignment_id],)
+    rival = next_item(db, "ann", *skipped)
+    assert rival is not None and rival.asks_first, "the control: nothing is answered yet"
+    keep(db, "ann", item, "answer", {"answer": None, "answer_index": 1, "seconds_spent": 4.0})
+    again = item_for(db, "ann", rival.assignment_id)
+    assert not again.asks_first and again.text == seeded.rival.text and again.blind_answer == item_for(db, "ann", item.assignment_id).blind_answer
+    next_item(db, "ben"), next_item(db, "ben", [item_id(seeded.narrative, "ben")])
+    assert item_for(db, "ben", item_id(seeded.rationale, "ben")).asks_first, "what others answered does not count"
+
+
+def test_a_hidden_repeat_asks_first_as_its_item_did(db: sqlite_utils.Database, seeded: Seeded) -> None:
+    item = blind_rationale(db, seeded)
+    saved = keep(db, "ann", item, "answer", {"answer": None, "answer_index": 1, "seconds_spent": 4.0})
+    keep(db, "ann", item_for(db, "ann", item.assignment_id), "submit", ACCEPTED, base=saved.sequence)
+    for number, text in enumerate((seeded.rationale, seeded.rival)):
+        row = next(db.query("SELECT * FROM assignment WHERE id = ?", [item.assignment_id]))
+        repeat = {"id": f"repeat-{number}", "candidate_id": text.id, "round": 2, "state": "leased"}
+        db.table("assignment").insert(row | repeat)
+    again = item_for(db, "ann", "repeat-0")
+    assert again.asks_first and again.text is None and again.blind_answer is None
+    assert not item_for(db, "ann", "repeat-1").asks_first, "nor did the other text of the question"
+    keep(db, "ann", again, "answer", {"answer": None, "answer_index": 0, "seconds_spent": 4.0})
+    assert item_for(db, "ann", "repeat-0").blind_answer.answer_index == 0  # type: ignore[union-attr]
+
+
 def test_a_blind_item_that_was_skipped_is_listed_without_its_text(db: sqlite_utils.Database, seeded: Seeded) -> None:
     item = blind_rationale(db, seeded)
     keep(db, "ann", item, "skip")
@@ -626,6 +654,14 @@ def test_the_claims_of_a_text_hold_every_word_once_and_in_order(odd: str, parts:
 def test_claims_are_sentences() -> None:
     text = 'He runs to Dr. No. "Stop!" she says, e.g. twice. Then...  he waits'
     assert [text[one.start : one.end] for one in sentence_claims(text)] == ["He runs to Dr. No.", '"Stop!"', "she says, e.g. twice.", "Then...", "he waits"]
+
+
+@pytest.mark.parametrize("text", ["A. " * 20_000, "." * 60_000 + "x"])
+def test_the_claims_of_a_text_that_runs_on_and_on_are_found_at_once(text: str) -> None:
+    begun = time.process_time()
+    (claim,) = sentence_claims(text)
+    assert (claim.start, claim.end) == (0, len(text.strip()))
+    assert time.process_time() - begun < 3, "20 s when each end is held against the whole sentence before it"
 
 
 def test_every_field_of_an_item_is_known_to_this_test_so_that_none_slips_in() -> None:

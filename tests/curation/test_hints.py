@@ -9,6 +9,7 @@ import pytest
 from curation.datasets.hints import FLAG_KINDS
 from curation.import_summary import Summary
 from curation.importing import ImportRequest, run_import
+from curation.ui.import_views import summary_html
 from curation.work_flags import flag_names
 from store.batches import GOLD_WANTED
 from store.database import open_store
@@ -47,6 +48,21 @@ def test_signals_flags_and_gold_go_in_once(tmp_path: Path) -> None:
         assert claim_next(db, "ann") is None  # it waits for a batch with a gold share
 
 
+def test_what_came_later_to_a_text_that_is_here_is_counted_and_shown(tmp_path: Path) -> None:
+    first = bring(tmp_path, signals={"doubt": 0.8}, gold={"verdict": "maybe"})  # a mistake: left out
+    assert (first.records["signals"].added, first.records["known_verdicts"].added) == (1, 0)
+    mended = {"signals": {"doubt": 0.8, "length": 12}, "suggested_flags": [FLAG, FLAG], "gold": {"verdict": "reject"}}
+    summary = bring(tmp_path, **mended)
+    assert (summary.rows.added, summary.rows.unchanged, summary.records["candidates"].added) == (1, 2, 0)
+    found = {name: (summary.records[name].added, summary.records[name].unchanged) for name in ("signals", "suggested_flags", "known_verdicts")}
+    assert found == {"signals": (1, 1), "suggested_flags": (2, 0), "known_verdicts": (1, 0)}
+    page = summary_html(summary.as_json())
+    for title, added, unchanged in (("Signals", 1, 1), ("Suggested flags", 2, 0), ("Known verdicts", 1, 0)):
+        assert f"<td>{title}</td><td class=number>{added}</td><td class=number>{unchanged}</td>" in page
+    again = bring(tmp_path, **mended)
+    assert (again.rows.added, again.rows.unchanged, again.records["known_verdicts"].unchanged) == (0, 3, 1)
+
+
 def test_what_is_here_stays_and_is_told(tmp_path: Path) -> None:
     bring(tmp_path, signals={"doubt": 0.8}, suggested_flags=[FLAG], gold={"verdict": "reject"})
     told = [warning.reason for warning in bring(tmp_path, signals={"doubt": 0.1, "new": 1}, suggested_flags=[], gold={"verdict": "accept"}).warnings]
@@ -73,6 +89,7 @@ def test_what_is_here_stays_and_is_told(tmp_path: Path) -> None:
         ({"suggested_flags": [FLAG, FLAG | {"severity": 4}]}, "suggested_flags", "0 to 3"),
         ({"suggested_flags": [FLAG, FLAG | {"text_end": 99}]}, "suggested_flags", "places in the text of 15"),
         ({"suggested_flags": [FLAG, FLAG | {"text_end": None}]}, "suggested_flags", "places in the text"),
+        ({"suggested_flags": [FLAG, {"kind": "plain_hallucination"}]}, "suggested_flags", "must be on words"),
         ({"suggested_flags": [FLAG, FLAG | {"end_s": 0.5}]}, "suggested_flags", "cannot come before"),
         ({"suggested_flags": [FLAG, FLAG | {"note": "x"}]}, "suggested_flags", "no field of it"),
         ({"gold": "reject"}, "gold", "object with a verdict"),

@@ -61,7 +61,7 @@ def call(client: TestClient, name: str, *data: object) -> str:
 def test_an_adjudicator_opens_the_pages_chooses_and_downloads(client: TestClient, seeded: Seeded, tmp_path: Path) -> None:
     client.post("/login", data={"name": "lea", "password": PASSWORD})
     shown = call(client, "open_page")
-    assert "edited by ann; flagged in the original: temporal error" in shown
+    assert "edited by 1 person; flagged in the original: temporal error" in shown
     assert "He runs after \\u003cb" not in shown, "escaped"
     with open_store(tmp_path) as db:
         choose_side(db, "lea", seeded.rationale.id, seeded.rival.id, "left")

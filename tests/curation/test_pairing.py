@@ -152,7 +152,7 @@ def test_an_edit_is_proposed_over_its_original_with_the_flags_that_led_to_it(db:
     assert propose_pairs(db) == 1
     (pair,) = list_pairs(db)
     assert (pair.origin, pair.state, pair.chosen_id, pair.rejected_id) == ("edit", "proposed", edit.id, rationale.id)
-    assert evidence_in_words(pair) == "edited by ann; flagged in the original: temporal error ×1"
+    assert evidence_in_words(pair) == "edited by 1 person; flagged in the original: temporal error ×1"
     assert propose_pairs(db) == 0
 
 
@@ -167,7 +167,7 @@ def test_an_accepted_text_is_proposed_over_a_rejected_one_only_when_somebody_fla
     (pair,) = list_pairs(db)
     assert (pair.origin, pair.chosen_id, pair.rejected_id) == ("verdict", seeded.rationale.id, seeded.rival.id)
     assert len(Evidence.from_json(pair.evidence).annotation_ids) == 4
-    assert "accepted by 2 of 2 over rejected by 2 of 2; flagged: justified fabrication ×1; by ann and bo" in evidence_in_words(pair)
+    assert "accepted by 2 of 2 over rejected by 2 of 2; flagged: justified fabrication ×1; by 2 people" in evidence_in_words(pair)
 
 
 @pytest.mark.parametrize("second", ["reject", "unsure"])
@@ -228,7 +228,7 @@ def test_a_choice_is_a_pair_accepted_at_once_and_the_side_shown_is_logged(db: sq
     winner = shown.left_id if side == "left" else shown.right_id
     assert {"a": kept.a_id, "b": kept.b_id}[kept.outcome] == winner == pair.chosen_id
     assert (pair.origin, pair.state) == ("comparison", "accepted")
-    assert evidence_in_words(pair) == "chosen side by side by 1 of 1; asked: ann"
+    assert evidence_in_words(pair) == "chosen side by side by 1 of 1; asked: 1 person"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from curation.desk import item_for, next_item
+from curation.desk import item_for
 from store.__main__ import main
 from store.comparisons import put_comparison
 from store.database import open_store, transaction
@@ -19,7 +19,7 @@ from store.replay_comparisons import comparison_of
 from store.replay_decisions import issue_of, ruling_of, settled
 from store.replaying import check_replay, replay_all
 from store.schema import MIGRATIONS, migrate
-from tests.curation.annotating import NO_OTHER
+from tests.curation.annotating import NO_OTHER, next_item
 from tests.curation.test_desk import EMPTY, flag, item_id, keep
 from tests.seeds import Seeded, seed_project
 from tests.store.test_schema import WORK_OF_THE_THIRD_SCHEMA

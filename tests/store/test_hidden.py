@@ -158,6 +158,23 @@ def test_when_no_gold_is_left_a_main_item_comes(db: sqlite_utils.Database) -> No
         assert progress_of(own, "ann") == (30, 0)
 
 
+def test_what_was_given_back_just_now_does_not_come_again_at_once_gold_neither() -> None:
+    with memory_store() as own:
+        seeded = [seed_project(own, f"clip {i}", wanted=1) for i in range(10)]
+        set_gold(own, Gold(seeded[0].narrative.id, "accept", (), "", "lea", "2026-01-01"))
+        make_batch(own, BatchRequest("study", gold_share=0.5, wanted=1), "lea")
+        kinds, lease = [], claim_next(own, "ann")
+        for _ in range(25):
+            assert lease is not None
+            entry = entry_of(own, lease.candidate_id)
+            kinds.append(entry.part if entry else "")
+            set_assignment_state(own, lease.id, "released")
+            following = claim_next(own, "ann", [lease.id])
+            assert following is not None and following.id != lease.id
+            lease = following
+        assert kinds.count("gold") > 1
+
+
 def test_answers_of_a_repeat_are_kept_beside_the_first_ones(steps: list[Step], db: sqlite_utils.Database) -> None:
     again = next(step for step in steps if step.kind == "repeat")
     assert again.lease.round == 2

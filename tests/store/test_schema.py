@@ -117,7 +117,7 @@ FORBIDDEN = {
     "a second lease of one annotator": "INSERT INTO assignment VALUES ('id', '{rationale}', 'ann', 1, 'leased', 't', 't')",
     "one lease too many": "INSERT INTO assignment VALUES ('id', '{rationale}', 'cy', 1, 'leased', 't', 't')",
     "a rationale without a question": "INSERT INTO candidate SELECT 'x', 'rationale', clip_id, NULL, clip_id, generator_id, NULL, 'text', 't' FROM candidate",
-    "words that are not as long as the span": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 4, 'he', NULL, NULL, 1, '', NULL, NULL, '', NULL, NULL, NULL, NULL, '')",
+    "words that are not as long as the span": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 4, 'he', NULL, NULL, 1, '', {nothing_more})",
     "half a second moment": "INSERT INTO flag VALUES ('f', 'a', 'other', 0, 2, 'he', NULL, NULL, 1, '', NULL, NULL, '', 1.0, NULL, NULL, NULL, '')",
     "a decision over a majority without a reason": "INSERT INTO decision VALUES ('d', '{rationale}', 'eve', 'accept', ' ', 1, 1, 't')",
     "a third round": "INSERT INTO assignment VALUES ('id', '{narrative}', 'cy', 3, 'leased', 't', 't')",
@@ -129,7 +129,8 @@ FORBIDDEN = {
 def test_the_database_itself_refuses(statement: str, tmp_path: Path) -> None:
     with open_store(tmp_path) as db:
         seeded = seed_project(db)
-        names = {"qa": seeded.qa.id, "narrative": seeded.narrative.id, "rationale": seeded.rationale.id}
+        nothing_more = "NULL, NULL, '', NULL, NULL, NULL, NULL, ''"
+        names = {"nothing_more": nothing_more, "qa": seeded.qa.id, "narrative": seeded.narrative.id, "rationale": seeded.rationale.id}
         for annotator in ("ann", "ben"):
             db.execute("INSERT INTO assignment VALUES (?, ?, ?, 1, 'leased', 't', 't')", [annotator, seeded.rationale.id, annotator])
         db.execute("INSERT INTO operation VALUES (1, '12345678', 'ann', ?, 1, 'draft', '{}', NULL, 't')", [seeded.rationale.id])
