@@ -45,8 +45,11 @@ class Adjudication {
     });
     this.screen = buildScreen(taxonomy, acts, this);
     Object.assign(acts, actsOf(this));
-    this.keymap = new Keymap(adjudicationKeys(taxonomy), () => this.keys.use(this.keymap.list));
-    this.keys = new Keys(this.keymap.list, acts, () => this.#scopes());
+    this.keys = new Keys(adjudicationKeys(taxonomy), acts, () => this.#scopes());
+    this.keymap = new Keymap(this.keys.list, () => {
+      this.keys.use(this.keymap.list);
+      this.keymap.hint(this.screen.root);
+    });
   }
 
   /** Hear keys, and the network and the window coming back. */
@@ -131,7 +134,7 @@ class Adjudication {
   #showNothing() {
     this.item = null;
     Object.assign(this.screen.root.dataset, { candidate: "", ready: "true" });
-    showPlain(this.screen, "Nothing is disputed", ["Where two people or more judged a text, they agree, or it was decided.", "Decided texts can be opened again (B). New disputes appear here once a second annotation differs."],
+    showPlain(this.screen, "Nothing is disputed", ["Where two people or more judged a text, they agree, or it was decided.", "Decided texts can be opened again from the list. New disputes appear here once a second annotation differs."],
       button({ class: "ew-go", id: "adj-look-again", on: { click: () => this.fetchNext() } }, "Look again"));
   }
 
@@ -145,6 +148,7 @@ class Adjudication {
   /** Make an act: keep the draft that `changed` returns, let it be undone, draw it. Return whether it was possible now. */
   change(changed, merge = null) {
     if (!this.item || this.busy) return false;
+    if (!this.lasting) this.screen.toast.hidden = true;
     this.past.note(this.draft, merge);
     this.#set(changed(this.draft));
     return true;
@@ -153,8 +157,9 @@ class Adjudication {
   /** Take back the last act on this text, or do it again. */
   goBack(way) {
     const draft = this.busy ? null : this.past.turn(way, this.draft);
-    if (draft === null) this.say(way === "undo" ? "Nothing is left to undo." : "Nothing is left to do again.");
-    else this.#set(draft);
+    if (draft !== null) this.#set(draft);
+    else if (way === "redo") this.say("Nothing is left to do again.");
+    else this.say(`Nothing is left to undo on this text. To change a decision, open its text from the list (${this.keymap.nameNow("b")}) and decide again.`);
   }
 
   #set(draft) {
@@ -175,7 +180,7 @@ class Adjudication {
       this.drafts.drop(sent.candidate_id);
       if (this.item?.candidate_id === sent.candidate_id) this.#decided(sent, answer.names);
     } else if (path === "ask") {
-      this.say("Asked. Answer it under Questions (Q).");
+      this.say("Asked. Answer it under Questions.");
     }
     if (path !== "decide") this.refresh();
   }
@@ -184,7 +189,7 @@ class Adjudication {
     this.busy = false;
     if (this.upcoming) this.#showUpcoming();
     else await this.fetchNext();
-    this.say(`Decided: ${sent.verdict}. ${names.map((name, index) => `Annotator ${index + 1} was ${name}`).join(", ")}.`);
+    this.say(`Decided: ${sent.verdict}. ${names.map((name, index) => `Annotator ${index + 1} was ${name}`).join(", ")}.`, true);
   }
 
   /** Show the text that was fetched ahead, at once, and look for the one after it meanwhile: ranking thousands of texts takes a second. */
@@ -204,7 +209,7 @@ class Adjudication {
       this.busy = false;
       this.fetchItem(sent.candidate_id);
     }
-    this.say(sentence);
+    this.say(sentence, true);
   }
 
   /** Learn anew what questions this text raised and how many are open; the draft stays. */
@@ -253,9 +258,10 @@ class Adjudication {
     this.player.setLoop(null);
   }
 
-  /** Show a sentence for a while. */
-  say(sentence) {
+  /** Show a sentence for a while; the next act takes it back, unless it is `lasting`. */
+  say(sentence, lasting = false) {
     const { toast } = this.screen;
+    this.lasting = lasting;
     [toast.textContent, toast.hidden] = [sentence, false];
     clearTimeout(this.silence);
     this.silence = setTimeout(() => { toast.hidden = true; }, MESSAGE_MS);

@@ -83,7 +83,7 @@ class Compare {
 
   #open(annotator) {
     this.outbox = new Outbox(annotator, {
-      send: (act, body) => ask(`/api/compare/${act}`, { method: "POST", body, annotator }), onState: (state) => showSaved(this.screen, state),
+      send: (act, body) => ask(`/api/compare/${act}`, { method: "POST", body, annotator, keepalive: true }), onState: (state) => showSaved(this.screen, state),
       onSaved: (act, sent, answer) => this.outbox.empty && this.#take(answer), onRefused: (act, sent, sentence) => this.#refused(act, sentence),
     }, "compare");
     Object.assign(this, { past: [], item: null });
@@ -113,7 +113,7 @@ class Compare {
 
   #show(item) {
     const { screen, player } = this;
-    clearTimeout(this.lookAgain);
+    clearInterval(this.lookAgain);
     this.item = item;
     this.clock.reset(0);
     [screen.work.hidden, screen.plain.hidden, screen.toast.hidden] = [false, true, true];
@@ -134,9 +134,10 @@ class Compare {
     const again = button({ class: "ew-go", id: "compare-look-again", on: { click: () => this.fetchNext() } }, "Look again");
     const lines = done === 0
       ? ["Two texts about the same clip or question are needed. They come in with imports and edits, and appear here by themselves.", "Texts that you wrote or edited are left to others."]
-      : ["New ones appear here by themselves. Z takes the last choice back.", "Texts that you wrote or edited are left to others."];
+      : ["New ones appear here by themselves. Undo takes the last choice back.", "Texts that you wrote or edited are left to others."];
     showPlain(this.screen, done === 0 ? "Nothing waits to be compared" : "You have compared all that waits", lines, again);
-    this.lookAgain = setTimeout(() => document.hidden || this.item || this.fetchNext(), LOOK_AGAIN_MS);
+    clearInterval(this.lookAgain);
+    this.lookAgain = setInterval(() => document.hidden || this.item || this.fetchNext(), LOOK_AGAIN_MS);
   }
 
   #wait() {

@@ -141,6 +141,7 @@ class Desk {
       this.say("Your answer is on its way to the server; the item cannot be changed now.");
       return false;
     }
+    this.quiet();
     const before = this.work;
     this.work = changed(before);
     this.history.note(this.item.assignment_id, before, this.work, merge);
@@ -156,8 +157,9 @@ class Desk {
     this.history.note(this.item.assignment_id, before, this.work);
   }
 
-  /** Hand the work as it stands to the outbox. */
+  /** Hand the work as it stands to the outbox; before the question is answered the server takes none. */
   save(kind, idle = false) {
+    if (this.asking) return;
     this.touched = this.stays = true;
     this.savedAt_s = this.clock.seconds;
     this.outbox.put(this.item.assignment_id, kind, this.payload(), idle);
@@ -257,7 +259,12 @@ class Desk {
 
   /** Take the sentence back, when it is about this. */
   hush(about) {
-    if (this.saidAbout === about) this.screen.toast.hidden = true;
+    if (this.saidAbout === about) this.quiet();
+  }
+
+  /** Take the sentence back: something else is done now. */
+  quiet() {
+    this.screen.toast.hidden = true;
   }
 
   /** Draw everything that hangs on the work. */

@@ -31,7 +31,7 @@ function listening(page) {
     },
     take: (id = null) => {
       const found = page.said.find(({ flag }) => flag.id === (id ?? page.selected?.id));
-      if (!found) return page.say("Select a flag of an annotator first: G, or the annotator's number.");
+      if (!found) return page.say(`Select a flag of an annotator first: ${page.keymap.nameNow("g")}, or the annotator's number.`);
       const taken = takenAs(page.draft, found.flag);
       return page.change((draft) => (taken ? without(draft, taken.id) : withTaken(draft, [found.flag])));
     },
@@ -43,7 +43,7 @@ function listening(page) {
       const noted = page.item.voices.filter((voice) => voice.note.trim());
       const voice = noted.find((one) => one.number === (number ?? page.chosen)) ?? (noted.length === 1 && page.chosen === null ? noted[0] : null);
       if (!voice) return page.say(noted.length ? "Choose the annotator whose note it is first, by number." : "Nobody wrote a note.");
-      if (page.item.questions.some((one) => one.question === voice.note.trim())) return page.say("This note is a question already (Q).");
+      if (page.item.questions.some((one) => one.question === voice.note.trim())) return page.say("This note is a question already.");
       return page.outbox.put("ask", operation({ question: voice.note.trim(), candidate_id: page.item.candidate_id }));
     },
   };
@@ -56,7 +56,7 @@ function flagging(page) {
   return {
     flag: (kind) => {
       const words = text.selection;
-      if (!words && !WITHOUT_WORDS.has(kind)) return page.say("Select the words first: drag over them, or press W and walk with the arrow keys.");
+      if (!words && !WITHOUT_WORDS.has(kind)) return page.say(`Select the words first: drag over them, or press ${page.keymap.nameNow("w")} and walk with the arrow keys.`);
       const [first, last] = player.played;
       const flag = newFlag(kind, words, player.touched ? { start_s: player.frames.start(first), end_s: player.frames.end(last) } : null);
       if (!page.change((draft) => ({ ...draft, flags: [...draft.flags, flag] }))) return undefined;
@@ -94,8 +94,8 @@ function deciding(page) {
       const wrong = whyNot(item, draft, page.voices.names);
       if (wrong) {
         if (wrong.field && wrong.field !== "reason") page.lookAt(wrong.field);
-        page.say(wrong.sentence);
-        if (wrong.field === "reason") page.final.reason.focus();
+        // The focus stays: a ground may as well be a flag, and its keys would be typed into the reason.
+        page.say(wrong.field === "reason" ? `${wrong.sentence} ${page.keymap.nameNow("r")} leads to the reason.` : wrong.sentence);
         return;
       }
       page.final.reason.blur();

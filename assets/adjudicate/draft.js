@@ -12,7 +12,7 @@ export function draftOf(item) {
 }
 
 /** Return whether two flags say the same of the same words. */
-export function sameFlag(one, other) {
+function sameFlag(one, other) {
   return ["kind", "text_start", "text_end"].every((name) => one[name] === other[name]) && (one.text_start !== null || one.comment === other.comment);
 }
 
@@ -45,12 +45,12 @@ export function overrides(item, draft) {
 export function whyNot(item, draft, names) {
   const count = item.voices.filter((voice) => voice.verdict === item.majority).length;
   const short = draft.flags.find(lacksComment);
-  if (draft.verdict === null) return { field: null, sentence: "There is no verdict yet. Press A to accept, X to reject, or U when it cannot be decided." };
+  if (draft.verdict === null) return { field: null, sentence: "There is no verdict yet. Accept the text, reject it, or say that it cannot be decided." };
   if (overrides(item, draft) && !draft.reason.trim()) {
     return { field: "reason", sentence: `${count} of ${item.voices.length} annotators said “${item.majority}”, and you say “${draft.verdict}”. Give a reason for overriding them.` };
   }
   if (draft.verdict === "reject" && draft.flags.length === 0 && !draft.reason.trim()) return { field: "reason", sentence: "A rejection needs a ground. Take over a flag or set one, or give a reason." };
-  if (short) return { field: short.id, sentence: `The flag “${names.get(short.kind)}” needs a comment: say what is missing or wrong (C).` };
+  if (short) return { field: short.id, sentence: `The flag “${names.get(short.kind)}” needs a comment: say what is missing or wrong.` };
   return null;
 }
 

@@ -1,5 +1,6 @@
 // The decision in the making: the flags that stand after it, the verdict and the reason.
-import { button, el, kbd } from "../desk/elements.js";
+import { button, el, hinted, kbd } from "../desk/elements.js";
+import { composes } from "../desk/keys.js";
 import { overrides } from "./draft.js";
 import { whenOf } from "./voices.js";
 
@@ -16,7 +17,7 @@ export class FinalPanel {
       verdict, made: button({ id: `adj-${verdict}`, class: "ew-verdict", title: anchor, "aria-pressed": "false", on: { click: () => callbacks.onVerdict(verdict) } }, name, kbd(key)),
     }));
     this.reason = el("textarea", {
-      id: "adj-reason", rows: "1", dir: "auto", maxlength: LONGEST_REASON, "aria-label": "Reason for the decision", placeholder: "Reason (R)",
+      id: "adj-reason", rows: "1", dir: "auto", maxlength: LONGEST_REASON, "aria-label": "Reason for the decision", ...hinted("placeholder", "Reason (#)", "r"),
       on: { input: () => callbacks.onReason(this.reason.value), keydown: (event) => this.#typed(event) },
     });
     this.decide = button({ id: "adj-decide", class: "ew-go", on: { click: () => callbacks.onDecide() } }, el("span", {}, "Decide"), kbd("enter"));
@@ -67,7 +68,7 @@ export class FinalPanel {
         button({ class: "adj-said", id: `adj-stands-${flag.id}`, title: "Select it and loop its moment", on: { click: () => this.callbacks.onSelect(flag.id) } },
           el("i", { class: "ew-swatch", "aria-hidden": "true" }), el("b", {}, this.names.get(flag.kind)), el("span", { class: "ew-quote", dir: "auto" }, flag.quote ? `“${flag.quote}”` : flag.comment || "no words"),
           el("span", { class: "ew-when" }, whenOf(flag)), el("span", { class: "ew-dots", role: "img", "aria-label": `severity ${severity.name}` }, "●".repeat(flag.severity) + "○".repeat(3 - flag.severity))),
-        button({ class: "ew-small", title: "Delete it (Del)", "aria-label": `Delete the final flag ${this.names.get(flag.kind)}`, on: { click: () => this.callbacks.onDelete(flag.id) } }, "✕"),
+        button({ class: "ew-small", ...hinted("title", "Delete it (#)", "delete"), "aria-label": `Delete the final flag ${this.names.get(flag.kind)}`, on: { click: () => this.callbacks.onDelete(flag.id) } }, "✕"),
       ),
     );
     if (on) row.append(this.#more(flag));
@@ -79,7 +80,7 @@ export class FinalPanel {
       { "aria-pressed": String(value === flag.severity), title: anchor, on: { click: () => this.callbacks.onChange(flag.id, { severity: value }) } }, kbd(String(value)), name,
     ));
     const comment = el("input", {
-      type: "text", id: "adj-comment", "aria-label": "Comment of the final flag", dir: "auto", placeholder: "comment (C)",
+      type: "text", id: "adj-comment", "aria-label": "Comment of the final flag", dir: "auto", ...hinted("placeholder", "comment (#)", "c"),
       on: { input: (event) => this.callbacks.onChange(flag.id, { comment: event.target.value }, `comment ${flag.id}`) },
     });
     comment.value = flag.comment;
@@ -88,7 +89,7 @@ export class FinalPanel {
 
   /** Enter decides from the reason too; with Shift it begins a line. */
   #typed(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
     event.preventDefault();
     if (!event.repeat) this.callbacks.onDecide();
   }

@@ -1,7 +1,7 @@
 // The keys of the page Adjudicate, in the form that `desk/keys.js` obeys, shows and checks for clashes.
 import { walkingKeys, watchingKeys } from "../desk/keys.js";
 
-export const MOST_NUMBERS = 5; // annotators that have a digit of their own
+const MOST_NUMBERS = 5; // annotators that have a digit of their own
 
 // Scopes: "anywhere" on the page, "always" while a text is there; "flag" while a final flag is selected and "item" while none is; "words" while the text has the focus and "watch" while it has not.
 
@@ -17,8 +17,8 @@ export function adjudicationKeys(taxonomy) {
   add("What people said", "always", "shift+k", "takeAll", "keep all flags of the chosen annotator");
   add("What people said", "always", "n", "askNote", "make the chosen annotator's note a question on the guidelines");
   walkingKeys(add, "always");
-  add("Words", "words", "arrowup", "sentence", "the claim before", -1);
-  add("Words", "words", "arrowdown", "sentence", "the claim after", 1);
+  add("Words", "words", "arrowup", "sentence", "select the claim at hand, else the first; then the one before", -1);
+  add("Words", "words", "arrowdown", "sentence", "select the claim at hand, else the first; then the one after", 1);
   for (const { key, kind, name } of taxonomy.flags) add("A flag of your own: select words, then", "always", key, "flag", name, kind);
   add("Final flags", "always", "f", "nextFinal", "select the next final flag", 1);
   add("Final flags", "always", "shift+f", "nextFinal", "select the one before", -1);

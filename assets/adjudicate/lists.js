@@ -2,6 +2,7 @@
 import { ask } from "../desk/api.js";
 import { showDialog } from "../desk/dialogs.js";
 import { button, el, newId } from "../desk/elements.js";
+import { composes } from "../desk/keys.js";
 
 const LONGEST_ANSWER = 2000; // the server has the same limit
 
@@ -27,7 +28,7 @@ export function showQuestions(root, issues, { onSettle, onOpen, onAsk }) {
   const dialog = showDialog(
     root, { id: "adj-questions", title: "Questions on the guidelines" },
     el("p", { class: "dim" }, "An answer stands in everybody's guidelines. Enter sends it, Shift+Enter begins a line. Who asked is not shown."),
-    issues.length ? el("ul", { class: "adj-issues" }, ...issues.map((issue) => issueRow(issue, onSettle, (id) => { dialog.close(); onOpen(id); }))) : el("p", {}, "Nobody asked yet. Annotators ask from their guidelines (Q); a note becomes a question with N."),
+    issues.length ? el("ul", { class: "adj-issues" }, ...issues.map((issue) => issueRow(issue, onSettle, (id) => { dialog.close(); onOpen(id); }))) : el("p", {}, "Nobody asked yet. Annotators ask from their guidelines, and a note can be made a question."),
     el("div", { class: "adj-ask-own" }, own, button({ id: "adj-ask-own", on: { click: send } }, "Ask")),
   );
   onEnter(own, send);
@@ -49,8 +50,7 @@ export function scoreOf({ verdicts, flags, ratings }) {
   return told.filter(Boolean).join(" · ");
 }
 
-/** Return in a few words who said what. */
-export function verdictsOf({ verdicts }) {
+function verdictsOf({ verdicts }) {
   return verdicts.map(([verdict, count]) => `${count} ${verdict}`).join(", ");
 }
 
@@ -104,7 +104,7 @@ function walkable(dialog) {
 
 function onEnter(field, act) {
   field.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
     event.preventDefault();
     if (!event.repeat) act();
   });

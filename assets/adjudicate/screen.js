@@ -50,7 +50,7 @@ export function showHead(parts, item) {
   const verdicts = new Map();
   for (const { verdict } of item.voices) verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
   const told = [...verdicts].sort((one, other) => other[1] - one[1]).map(([verdict, count]) => `${count} ${verdict}`).join(", ");
-  const open = item.wanted - item.voices.length;
+  const open = item.wanted === null ? 0 : item.wanted - item.voices.length; // null: as many as like, as on gold
   parts.kind.replaceChildren(el("strong", {}, KIND_NAMES[item.kind] ?? item.kind), el("span", {}, "own flag: select words, ", kbd("w")));
   const hint = "Split: 1 − share of the commonest verdict. Disputed: flagged by some, but not all. Apart: steps from the lowest rating to the highest, both together.";
   const score = el("span", { class: "adj-score", title: hint }, scoreOf(item.disagreement) || "agreed");
@@ -70,13 +70,13 @@ export function showPlain(parts, title, lines, ...buttons) {
 export function showSaved(parts, { state, detail, signedOut }) {
   parts.saved.dataset.state = state;
   parts.saved.replaceChildren({ saved: "● saved", saving: "◌ saving …", unsaved: `▲ NOT saved. ${detail ?? ""}` }[state]);
-  if (signedOut) parts.saved.append(" ", el("a", { href: "/login", target: "_blank" }, "Sign in"), " in a new window; your decision waits here.");
+  if (signedOut) parts.saved.replaceChildren("▲ NOT saved. ", el("a", { href: "/login", target: "_blank", title: "Opens a new window" }, detail), " Your decision waits here.");
 }
 
 function noticesOf(item) {
   const mine = item.voices.find((voice) => voice.yours);
   const lines = [];
-  if (mine) lines.push(`You annotated this text yourself (annotator ${mine.number}). If somebody else can decide it, leave it to them: S.`);
+  if (mine) lines.push(`You annotated this text yourself (annotator ${mine.number}). If somebody else can decide it, leave it to them and take the next one.`);
   if (item.decision) lines.push(`Decided: ${item.decision.verdict}, by ${item.decision.adjudicator}. A change is kept beside it in the log.`);
   if (item.stale) lines.push("Somebody annotated it after the decision.");
   return lines;

@@ -1,5 +1,5 @@
 // What people said of one text: a column for each annotator, and a lane for each on the timeline. Who it was stays a number until it is decided.
-import { button, el, kbd } from "../desk/elements.js";
+import { button, el, hinted, kbd } from "../desk/elements.js";
 import { takenAs } from "./draft.js";
 
 const VERDICT_SIGNS = { accept: "✓", reject: "✕", unsure: "?" };
@@ -28,7 +28,7 @@ export class Voices {
     const title = nameOf(voice);
     return el(
       "section", { class: `adj-voice${chosen ? " on" : ""}`, data: { number: voice.number }, "aria-label": title, tabindex: "0" },
-      el("header", {}, kbd(String(voice.number)), el("h3", {}, title), voice.yours && el("span", { class: "adj-you" }, "you"),
+      el("header", {}, kbd(String(voice.number), "item"), el("h3", {}, title), voice.yours && el("span", { class: "adj-you" }, "you"),
         el("span", { class: `adj-verdict ${voice.verdict}` }, el("i", { "aria-hidden": "true" }, VERDICT_SIGNS[voice.verdict]), voice.no_error ? "accept: no error found" : voice.verdict)),
       el("p", { class: "dim adj-ratings" }, ...ratings(voice)),
       blindLine(item, voice),
@@ -48,7 +48,7 @@ export class Voices {
       "li", { class: `adj-flag ew-${flag.kind}${on ? " on" : ""}`, data: { flag: flag.id } },
       button({
         class: "adj-take", id: `adj-take-${flag.id}`, role: "checkbox", "aria-checked": String(Boolean(taken)), "aria-label": `Keep among the final flags: ${name}, ${about}`,
-        title: "Keep it among the final flags (K)", on: { click: () => this.callbacks.onTake(voice.number, flag.id) },
+        ...hinted("title", "Keep it among the final flags (#)", "k"), on: { click: () => this.callbacks.onTake(voice.number, flag.id) },
       }, taken ? "✓" : ""),
       button(
         { class: "adj-said", id: `adj-said-${flag.id}`, title: "Loop its moment", "aria-current": on ? "true" : null, on: { click: () => this.callbacks.onFlag(voice.number, flag.id) } },

@@ -85,7 +85,7 @@ function runsOf(pieces, alone) {
 export function showSaved(parts, { state, detail, signedOut }) {
   parts.saved.dataset.state = state;
   parts.saved.replaceChildren({ saved: "● saved", saving: "◌ saving …", unsaved: `▲ NOT saved. ${detail ?? ""}` }[state]);
-  if (signedOut) parts.saved.append(" ", el("a", { href: "/login", target: "_blank" }, "Sign in"), " in a new window; your choices wait here.");
+  if (signedOut) parts.saved.replaceChildren("▲ NOT saved. ", el("a", { href: "/login", target: "_blank", title: "Opens a new window" }, detail), " Your choices wait here.");
 }
 
 /** Show a page of words instead of two texts. */

@@ -68,7 +68,7 @@ function judging(desk) {
   return {
     flag: (kind) => {
       const words = text.selection;
-      if (!words && !WITHOUT_WORDS.has(kind)) return desk.say("Select the words first: drag over them, or press W and walk with the arrow keys.");
+      if (!words && !WITHOUT_WORDS.has(kind)) return desk.say(`Select the words first: drag over them, or press ${desk.keymap.nameNow("w")} and walk with the arrow keys.`);
       const flag = { ...newFlag(kind, words, desk.momentNow()), ...kindDefaults(kind, desk.item) };
       if (!desk.change((work) => withFlag(work, flag))) return undefined;
       text.clear();
@@ -135,8 +135,8 @@ function leaving(desk) {
     },
     skip: () => {
       if (desk.busy || isFinal()) return;
-      const { item } = desk;
-      askReason(desk.screen.root, (reason) => desk.item === item && depart("skip", { ...desk.work, skip_reason: reason }));
+      const id = desk.item.assignment_id;
+      askReason(desk.screen.root, (reason) => desk.item?.assignment_id === id && depart("skip", { ...desk.work, skip_reason: reason }));
     },
     release: () => desk.busy || isFinal() || depart("release"),
   };

@@ -2,6 +2,11 @@
 
 const GIVE_UP_MS = 20_000;
 
+/** Return whether the server may yet take what it did not take now: nobody answered, nobody is signed in, too many asked at once, or it is in trouble itself. */
+export function comesLater(status) {
+  return status === 0 || status === 401 || status === 429 || status >= 500;
+}
+
 /** Return the server's answer; never throws. A body that is not JSON becomes `{error: sentence}`. */
 export async function ask(path, { method = "GET", body = null, annotator = null, keepalive = false } = {}) {
   const headers = { Accept: "application/json" };

@@ -1,5 +1,6 @@
 // Blind first: the question alone. What the annotator answers is kept before the given answer and the text come from the server.
-import { button, el, kbd } from "./elements.js";
+import { button, el, hinted, kbd } from "./elements.js";
+import { composes } from "./keys.js";
 import { LONGEST_TEXT } from "./work.js";
 
 const MOST_KEYS = 9;
@@ -11,8 +12,8 @@ export class BlindPanel {
     this.asked = el("h2", { class: "ew-blind-asked", id: "desk-blind-question", dir: "auto" });
     this.options = el("div", { class: "ew-blind-options", role: "group", "aria-labelledby": "desk-blind-question" });
     this.field = el("input", {
-      type: "text", id: "desk-blind-answer", dir: "auto", maxlength: LONGEST_TEXT, "aria-label": "Your answer", "aria-describedby": "desk-blind-question", placeholder: "Your answer (W), in a few words", autocomplete: "off",
-      on: { input: () => callbacks.onType(this.field.value), keydown: (event) => event.key === "Enter" && !event.isComposing && callbacks.onAnswer() },
+      type: "text", id: "desk-blind-answer", dir: "auto", maxlength: LONGEST_TEXT, "aria-label": "Your answer", "aria-describedby": "desk-blind-question", ...hinted("placeholder", "Your answer (#), in a few words", "w", { scope: "ask" }), autocomplete: "off",
+      on: { input: () => callbacks.onType(this.field.value), keydown: (event) => event.key === "Enter" && !composes(event) && callbacks.onAnswer() },
     });
     this.send = button({ id: "desk-blind-send", class: "ew-go", on: { click: () => callbacks.onAnswer() } }, "Answer and see the text", kbd("enter", "ask"));
     this.body = el(
@@ -52,6 +53,7 @@ function says(chosen) {
 export function blindActs(desk) {
   const choose = (chosen) => {
     if (desk.busy || !desk.asking) return;
+    desk.quiet();
     desk.chosen = chosen;
     desk.draw();
   };
@@ -65,7 +67,7 @@ export function blindActs(desk) {
     answer: () => {
       if (desk.busy || !desk.asking) return;
       if (!says(desk.chosen)) {
-        desk.say(desk.blind.field.hidden ? "Choose an answer first: press its number." : "Write your answer first (W).");
+        desk.say(desk.blind.field.hidden ? "Choose an answer first: press its number." : "Write your answer first.");
         return;
       }
       desk.blind.field.blur();

@@ -1,6 +1,6 @@
 // How long somebody really worked on an item: a pause of more than 30 s counts nothing.
 
-export const IDLE_MS = 30_000;
+const IDLE_MS = 30_000;
 
 /** Counts active time between signs of life. `now` returns milliseconds. */
 export class ActiveClock {

@@ -7,7 +7,8 @@ export function showDialog(root, { id, title, sticky = false }, ...children) {
   const dialog = el("dialog", { class: "ew-dialog", id, "aria-label": title }, el("header", {}, el("h2", {}, title), !sticky && close), ...children);
   dialog.addEventListener("click", (event) => event.target === dialog && !sticky && dialog.close());
   dialog.addEventListener("cancel", (event) => sticky && event.preventDefault());
-  dialog.addEventListener("close", () => dialog.remove());
+  // Browsers let a second Esc close what cannot be cancelled: without a choice it comes back.
+  dialog.addEventListener("close", () => (sticky && !dialog.returnValue ? dialog.showModal() : dialog.remove()));
   root.append(dialog);
   dialog.showModal();
   return dialog;
@@ -27,7 +28,7 @@ export function showRecent(root, items, onOpen) {
 
 /** Ask which of two versions of the same work to keep; `onChoose("mine" or "theirs")`. It cannot be closed without a choice. */
 export function showStale(root, sentence, mine, theirs, onChoose) {
-  const choose = (choice) => () => { dialog.close(); onChoose(choice); };
+  const choose = (choice) => () => { dialog.close(choice); onChoose(choice); };
   const dialog = showDialog(
     root, { id: "desk-stale", title: "Two versions of your work", sticky: true }, el("p", {}, sentence),
     el("div", { class: "ew-versions" }, version("In this window", mine, button({ id: "desk-keep-mine", class: "ew-go", on: { click: choose("mine") } }, "Keep this one")),

@@ -21,6 +21,13 @@ export function kbd(chord, scope = null) {
   return el("kbd", { data: scope ? { chord, scope } : { chord } }, keyName(chord));
 }
 
+/**
+ * Return the attributes of a title or placeholder (`name`) with a key in it, "#" in the sentence, that follows when the key is changed; `data` is the element's other data.
+ */
+export function hinted(name, said, chord, data = {}) {
+  return { [name]: said.replace("#", keyName(chord)), data: { ...data, hint: chord, said } };
+}
+
 const KEY_NAMES = {
   space: "space", enter: "↵", escape: "Esc", delete: "Del", arrowleft: "←", arrowright: "→", arrowup: "↑", arrowdown: "↓", home: "Home", end: "End", "-": "−",
 };

@@ -1,5 +1,5 @@
 // The opened flag: its words and moment, those of its other half, what only its kind says, and its comment.
-import { button, el, kbd, typedSeconds } from "./elements.js";
+import { button, el, hinted, kbd, typedSeconds } from "./elements.js";
 import { FIELDS, hasOther, momentOf } from "./parts.js";
 import { LONGEST_TEXT } from "./work.js";
 
@@ -20,7 +20,7 @@ export class FlagDetail {
       "li", { class: `ew-flag ew-${flag.kind} on`, data: { flag: flag.id }, "aria-current": "true" },
       el(
         "div", { class: "ew-flag-head" }, el("i", { class: "ew-swatch", "aria-hidden": "true" }), el("span", { class: "ew-flag-name" }, name, second && el("sup", {}, String(number))),
-        this.#levels(flag), button({ class: "ew-small", title: "Delete the flag (Del)", "aria-label": "Delete the flag", on: { click: () => this.callbacks.onDelete(flag.id) } }, "✕"),
+        this.#levels(flag), button({ class: "ew-small", ...hinted("title", "Delete the flag (#)", "delete"), "aria-label": "Delete the flag", on: { click: () => this.callbacks.onDelete(flag.id) } }, "✕"),
       ),
       this.#part(flag, "words", flag.quote, "no words", context),
       second && this.#part(flag, "other", flag.other_quote, ["select its words, press ", kbd("k")], context),
@@ -42,13 +42,13 @@ export class FlagDetail {
     const name = this.kinds.get(flag.kind).parts?.[part];
     const [start, end] = FIELDS[part];
     const loop = {
-      class: "ew-small", title: "Loop this moment (L)", "aria-label": `Loop the moment${name ? ` of ${name}` : ""}`, data: { field: `loop-${part}` },
+      class: "ew-small", ...hinted("title", "Loop this moment (#)", "l", { field: `loop-${part}` }), "aria-label": `Loop the moment${name ? ` of ${name}` : ""}`,
       on: { click: () => this.callbacks.onSelect(flag.id, part) },
     };
-    const drop = { class: "ew-small", title: "Take it away (⇧K)", "aria-label": `Take ${name} away`, data: { field: "drop-other" }, on: { click: () => this.callbacks.onDropOther() } };
+    const drop = { class: "ew-small", ...hinted("title", "Take it away (#)", "shift+k", { field: "drop-other" }), "aria-label": `Take ${name} away`, on: { click: () => this.callbacks.onDropOther() } };
     return el(
       "div", { class: "ew-part", role: "group", "aria-label": name ?? "Words and moment", data: { part }, on: { focusin: (event) => !event.target.matches("button") && this.callbacks.onPart(part) } },
-      name && button({ class: "ew-part-name", title: "Let the keys work on this one (K)", data: { field: `part-${part}` }, on: { click: () => this.callbacks.onPart(part) } }, name),
+      name && button({ class: "ew-part-name", ...hinted("title", "Let the keys work on this one (#)", "k", { field: `part-${part}` }), on: { click: () => this.callbacks.onPart(part) } }, name),
       quote ? el("span", { class: "ew-quote", dir: "auto", title: quote }, `“${quote}”`) : el("span", { class: "ew-lacking" }, ...[lacking].flat()),
       this.#seconds(flag, part, start, "Start", context.length_s), "–", this.#seconds(flag, part, end, "End", context.length_s), "s", button(loop, "↻"),
       part === "other" && button(drop, "✕"),
@@ -86,8 +86,8 @@ export class FlagDetail {
 
   #comment(flag) {
     const comment = el("input", {
-      type: "text", "aria-label": "Comment of the flag", maxlength: LONGEST_TEXT, dir: "auto", data: { field: "comment", typed: "comment" },
-      placeholder: flag.quote && flag.kind !== "other" ? "comment (C)" : "say what is missing or wrong (C)",
+      type: "text", "aria-label": "Comment of the flag", maxlength: LONGEST_TEXT, dir: "auto",
+      ...hinted("placeholder", flag.quote && flag.kind !== "other" ? "comment (#)" : "say what is missing or wrong (#)", "c", { field: "comment", typed: "comment" }),
       on: { input: (event) => this.callbacks.onChange(flag.id, { comment: event.target.value }, `comment ${flag.id}`) },
     });
     comment.value = flag.comment;

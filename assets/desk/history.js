@@ -81,7 +81,7 @@ export class History {
 }
 
 /** Return the fields in which two works differ, as `{field: [before, after]}`; what nobody did is left out. */
-export function changesOf(before, after) {
+function changesOf(before, after) {
   const changed = Object.keys(after).filter((field) => !FIGURES.has(field) && !same(before[field], after[field]));
   return Object.fromEntries(changed.map((field) => [field, [before[field], after[field]]]));
 }

@@ -12,10 +12,15 @@ export class Keymap {
 
   /** Take up an annotator's own keys. A change that no longer fits, because of a new key of ours, is left out. */
   open(name, storage = localStorage) {
-    Object.assign(this, { name, storage, changed: new Map() });
-    for (const [id, chord] of Object.entries(this.#read())) {
-      if (this.defaults.some((key) => idOf(key) === id) && clashes(this.#with(id, chord)).length === 0) this.changed.set(id, chord);
+    Object.assign(this, { name, storage });
+    this.changed = new Map(Object.entries(this.#read()).filter(([id]) => this.defaults.some((key) => idOf(key) === id)));
+    // All at once, as two keys may have been exchanged; then those go without which fewer clash.
+    for (const [id, chord] of [...this.changed]) {
+      const before = clashes(this.#with()).length;
+      this.changed.delete(id);
+      if (clashes(this.#with()).length >= before) this.changed.set(id, chord);
     }
+    if (clashes(this.#with()).length > 0) this.changed.clear();
     this.#apply();
   }
 
@@ -50,30 +55,33 @@ export class Keymap {
     return this.changed.has(idOf(key));
   }
 
-  /** Write the keys that hold now into the key caps inside `root`; a cap names the first key of its act. */
+  /** Write the keys that hold now into the key caps inside `root`, and into what `hinted` made; a cap names the first key of its act. */
   hint(root) {
     if (this.changed.size === 0 && !this.hinted) return;
     this.hinted = this.changed.size > 0;
     for (const cap of root.querySelectorAll("kbd[data-chord]")) {
-      const name = this.#nameNow(cap.dataset.chord, cap.dataset.scope);
+      const name = this.nameNow(cap.dataset.chord, cap.dataset.scope);
       if (cap.textContent !== name) cap.textContent = name;
     }
-    for (const field of root.querySelectorAll("[data-hint]")) field.placeholder = field.dataset.said.replace("#", this.#nameNow(field.dataset.hint));
+    for (const one of root.querySelectorAll("[data-hint]")) {
+      const { hint, scope, said } = one.dataset;
+      one.setAttribute(one.hasAttribute("placeholder") ? "placeholder" : "title", said.replace("#", this.nameNow(hint, scope)));
+    }
   }
 
   /** Return how the key is written now that was this chord at first. */
-  #nameNow(chord, scope = null) {
+  nameNow(chord, scope = null) {
     const meant = this.defaults.filter((key) => key.chord === chord);
     const index = this.defaults.indexOf(meant.find((key) => key.scope === scope) ?? meant.find((key) => key.scope !== "item") ?? meant[0]);
     return keyName(this.list[index]?.chord ?? chord);
   }
 
-  #with(id, chord) {
+  #with(id = null, chord = null) {
     return this.defaults.map((key) => ({ ...key, chord: idOf(key) === id ? chord : (this.changed.get(idOf(key)) ?? key.chord) }));
   }
 
   #apply() {
-    this.list = this.#with(null, null);
+    this.list = this.#with();
     this.onChange();
   }
 

@@ -22,8 +22,8 @@ export function allKeys(taxonomy) {
   add("Selected flag", "judge", "k", "otherHalf", "the selected words are its other half: the other mention, the other event, what it props up; without words, go to the other moment");
   add("Selected flag", "judge", "shift+k", "dropOther", "take its other half away");
   walkingKeys(add, "judge");
-  add("Words", "words", "arrowup", "sentence", "the sentence before", -1);
-  add("Words", "words", "arrowdown", "sentence", "the sentence after", 1);
+  add("Words", "words", "arrowup", "sentence", "select the sentence at hand, else the first; then the one before", -1);
+  add("Words", "words", "arrowdown", "sentence", "select the sentence at hand, else the first; then the one after", 1);
   add("Claims", "judge", "y", "claims", "to the first claim without a tick; on a claim, the next word in turn");
   for (const { value, name, support } of taxonomy.supports) add("Claims", "claim", String(value), "tick", `on a claim: ${name}, and to the next one`, support);
   add("Claims", "claim", "0", "tick", "on a claim: take the tick away", null);
@@ -96,9 +96,14 @@ export function clashes(list) {
 
 const SAME_KEY = { "=": "+", "_": "-", backspace: "delete", " ": "space", spacebar: "space" };
 
+/** Return whether a keyboard event is part of composing a character; Safari says so of the last one by its code only. */
+export function composes(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
 /** Return the chord of a keyboard event, or null when it is the browser's own (Ctrl, Alt, Meta) or part of composing a character. */
 export function chordOf(event) {
-  if (event.isComposing || event.keyCode === 229) return null;
+  if (composes(event)) return null;
   const composed = event.getModifierState?.("AltGraph");
   if (event.metaKey || ((event.ctrlKey || event.altKey) && !composed)) return null;
   const digit = /^(?:Digit|Numpad)([0-9])$/.exec(event.code ?? "");
@@ -112,7 +117,7 @@ export function chordOf(event) {
 }
 
 /** Return whether typing belongs to the element: text fields and lists keep their keys. */
-export function takesText(element) {
+function takesText(element) {
   return Boolean(element?.closest?.("input, textarea, select, [contenteditable]:not([contenteditable=false])"));
 }
 

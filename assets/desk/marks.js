@@ -11,7 +11,7 @@ export function markingActs(desk, taxonomy) {
 function onFlags(desk, taxonomy) {
   const { text, flags } = desk;
   const orders = new Map(taxonomy.orders.map(({ field, values }) => [field, values]));
-  const hasNone = (flag) => desk.say(flag ? `${flags.names.get(flag.kind)} has no other half.` : "Select the flag first (G), then the words of its other half.");
+  const hasNone = (flag) => desk.say(flag ? `${flags.names.get(flag.kind)} has no other half.` : `Select the flag first (${desk.keymap.nameNow("g")}), then the words of its other half.`);
   return {
     otherHalf: () => {
       const [flag, words] = [desk.selectedFlag, text.selection];

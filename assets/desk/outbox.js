@@ -1,8 +1,9 @@
 // What an annotator did and the server has not acknowledged yet. Kept in localStorage before it is sent, so that it outlives the tab.
+import { comesLater } from "./api.js";
 import { newId } from "./elements.js";
 import { sameWork } from "./work.js";
 
-export const SEND_AFTER_MS = 300;
+const SEND_AFTER_MS = 300;
 const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
 const KEEPALIVE_BYTES = 60_000; // browsers refuse more than 64 KiB in flight
 const LEAVING = new Set(["submit", "skip", "release"]);
@@ -13,7 +14,7 @@ const LEAVING = new Set(["submit", "skip", "release"]);
  * An item has a slot: `sent`, an operation that is under way and goes out again with the same id until it is answered, and `waiting`, what comes
  * behind it. As a draft carries the whole work, only the newest has to wait. Callbacks: `send(operation, keepalive)` returns {status, body};
  * `onState({state, detail, signedOut})` with state "saved", "saving" or "unsaved"; `onSaved(operation, body)`;
- * `onStale(operation, current, sentence)`; `onRefused(operation, sentence, status)`.
+ * `onStale(operation, current, sentence)`; `onMet(operation, current)` when another window did the same; `onRefused(operation, sentence, status)`.
  */
 export class Outbox {
   constructor(annotator, callbacks, storage = localStorage) {
@@ -170,10 +171,11 @@ export class Outbox {
       this.callbacks.onSaved(operation, body);
       return true;
     }
-    if (status === 409 && body.current && [operation.state, slot.work].some((work) => sameWork(work, body.current.work))) {
-      // Two windows with the same work, as after a new sign-in in a second tab: nothing is there to choose. It goes out again behind the other's.
+    if (status === 409 && body.current && (operation.kind === "answer" || [operation.state, slot.work].some((work) => sameWork(work, body.current.work)))) {
+      // An answer is no work, and two windows with the same work, as after a new sign-in in a second tab, leave nothing to choose. It goes out again behind the other's.
       slot.sent = { ...operation, id: newId(), base_sequence: body.current.sequence };
       this.#keep(slot);
+      this.callbacks.onMet?.(operation, body.current);
       return true;
     }
     if (status === 409 && body.current) {
@@ -181,7 +183,7 @@ export class Outbox {
       this.callbacks.onStale(operation, body.current, body.error);
       return false;
     }
-    if (status === 0 || status === 401 || status === 429 || status >= 500) return false;
+    if (comesLater(status)) return false;
     // The server will never take this one. It stays in localStorage until the next act replaces it.
     slot.sent = null;
     if (operation.kind === "reopen") slot.waiting = [];
@@ -226,7 +228,8 @@ export class Outbox {
 
   #read(id) {
     try {
-      return JSON.parse(this.storage.getItem(this.prefix + id));
+      const kept = JSON.parse(this.storage.getItem(this.prefix + id));
+      return Array.isArray(kept?.waiting) ? kept : null; // what an older page kept in another form is left where it is
     } catch {
       return null;
     }

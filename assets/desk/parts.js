@@ -46,7 +46,7 @@ export function withoutOther() {
 }
 
 /** Return the order of the two moments: "before", "after", "same" when they overlap, null while one is missing. */
-export function shownOrder({ start_s, end_s, other_start_s, other_end_s }) {
+function shownOrder({ start_s, end_s, other_start_s, other_end_s }) {
   if (start_s === null || other_start_s === null) return null;
   if (end_s <= other_start_s && start_s < other_start_s) return "before";
   return other_end_s <= start_s && other_start_s < start_s ? "after" : "same";

@@ -35,7 +35,7 @@ export class Player {
     this.#measure(end_s === null ? (frames.at(-1) ?? 0) : end_s - start_s);
     this.callbacks.onProblem(url ? null : "The video of this clip is missing. Skip the item, or ask an admin to import it again.");
     if (this.spare.dataset.url === url) this.#swap();
-    if (this.video.dataset.url !== url) this.#open(this.video, url);
+    if (this.video.dataset.url !== url || this.video.error) this.#open(this.video, url); // one that failed ahead, without a network, gets another try
     this.video.playbackRate = this.speed;
     delete this.stage.dataset.frame;
     this.touched = false; // whether anybody played or looked for a frame since
@@ -48,6 +48,11 @@ export class Player {
     if (!url || url === this.video.dataset.url || url === this.spare.dataset.url) return;
     this.#open(this.spare, url);
     this.spare.currentTime = start_s + (frames.length ? new Frames(frames, 0).middle(0) : 0);
+  }
+
+  /** Load the clip anew when that went wrong: the network may be back. */
+  retry() {
+    if (this.video.error) this.#open(this.video, this.video.dataset.url);
   }
 
   get playing() {
@@ -74,9 +79,7 @@ export class Player {
     this.anchor = this.head;
     this.watched.jump();
     this.touched = true;
-    this.video.play().catch((error) => {
-      if (error.name !== "AbortError") this.#broken();
-    });
+    this.#roll();
   }
 
   /** Stop and show the frame `count` further on. */
@@ -235,13 +238,20 @@ export class Player {
     else this.turning = setTimeout(() => this.#turnInTime(), left_ms);
   }
 
+  /** Let it run; who pauses or takes another clip before it does breaks nothing. */
+  #roll() {
+    this.video.play().catch((error) => {
+      if (error.name !== "AbortError") this.#broken();
+    });
+  }
+
   /** The span is over: begin it again, or stop on its last frame. */
   #turn() {
     const [first, last] = this.#span;
     if (this.loop) {
       const playing = this.playing || this.video.ended;
       this.seek(first);
-      if (playing) this.video.play().catch(() => this.#broken());
+      if (playing) this.#roll();
       return;
     }
     this.watched.add(last, this.speed);

@@ -64,6 +64,7 @@ function leave(desk) {
 function retry(desk) {
   desk.outbox?.retry();
   desk.questions?.send();
+  desk.player.retry();
   if (desk.flow.failed) desk.flow.fetchNext();
 }
 

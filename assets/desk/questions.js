@@ -1,7 +1,9 @@
 // Questions on the guidelines: kept in this browser until the server has them, like all that an annotator writes.
-import { ask } from "./api.js";
+import { ask, comesLater } from "./api.js";
 import { newId } from "./elements.js";
 import { storedName } from "./outbox.js";
+
+const RETRY_MS = 15_000;
 
 /** Sends the annotator's questions. `onChange()` after each that was asked or acknowledged. */
 export class Questions {
@@ -31,12 +33,16 @@ export class Questions {
   async send() {
     if (this.sending) return;
     this.sending = true;
+    clearTimeout(this.again);
     this.refused = null;
     while (this.open.length > 0) {
       const [question] = this.open;
       const { status, body } = await ask("/api/desk/guidelines/ask", { method: "POST", body: question, annotator: this.annotator });
-      if (![200, 400, 404, 409].includes(status)) break;
-      if (status !== 200) this.refused = { sentence: body.error, question: question.question };
+      if (comesLater(status)) {
+        this.again = setTimeout(() => this.send(), RETRY_MS);
+        break;
+      }
+      if (status !== 200) this.refused = { sentence: body.error ?? `The server refused it (status ${status}).`, question: question.question };
       this.open.shift();
       this.#keep();
     }

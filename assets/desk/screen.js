@@ -1,5 +1,5 @@
 // The desk's screen: every part in its place. It decides nothing; `desk.js` wires it.
-import { button, el, kbd } from "./elements.js";
+import { button, el, hinted, kbd } from "./elements.js";
 import { flagButtons } from "./flags.js";
 import { SPEEDS } from "./player.js";
 import { LONGEST_TEXT } from "./work.js";
@@ -26,7 +26,7 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
     kind: el("p", { class: "ew-what" }),
     editor: el("textarea", { id: "desk-edited", class: "ew-text", dir: "auto", "aria-label": "Edited text", maxlength: LONGEST_TEXT, spellcheck: "true" }),
     editState: el("div", { class: "ew-edit-state", hidden: true }),
-    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: LONGEST_TEXT, "aria-label": "Note", placeholder: "Note (N): why, in your words", data: { hint: "n", said: "Note (#): why, in your words" } }),
+    note: el("textarea", { id: "desk-note", dir: "auto", rows: "2", maxlength: LONGEST_TEXT, "aria-label": "Note", ...hinted("placeholder", "Note (#): why, in your words", "n") }),
     toast: el("p", { class: "ew-toast", id: "desk-message", role: "status", "aria-live": "polite", hidden: true }),
     plain: el("section", { class: "ew-plain", id: "desk-plain", hidden: true }),
   };
@@ -79,7 +79,7 @@ export function showSaved(parts, { state, detail, signedOut }) {
   const said = { saved: "● saved", saving: "◌ saving …", unsaved: `▲ NOT saved. ${detail ?? ""}` }[state];
   parts.saved.dataset.state = state;
   parts.saved.replaceChildren(said);
-  if (signedOut) parts.saved.append(" ", el("a", { href: "/login", target: "_blank", id: "desk-sign-in" }, "Sign in"), " in a new window; your work waits here.");
+  if (signedOut) parts.saved.replaceChildren("▲ NOT saved. ", el("a", { href: "/login", target: "_blank", id: "desk-sign-in", title: "Opens a new window" }, detail), " Your work waits here.");
 }
 
 /** Show a page of words instead of an item: nothing waits, all is done, or nobody answers. */

@@ -1,4 +1,5 @@
 // What a person sent from another page than the desk and the server has not acknowledged yet: kept in localStorage first, each under its own id.
+import { comesLater } from "./api.js";
 
 const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
 
@@ -50,7 +51,7 @@ export class Outbox {
       if (failures === 0) this.callbacks.onState({ state: "saving" });
       const [operation] = this.queue;
       const { status, body } = await this.callbacks.send(operation.path, operation.body);
-      if (status === 0 || status === 401 || status === 429 || status >= 500) {
+      if (comesLater(status)) {
         this.callbacks.onState({ state: "unsaved", detail: body.error, signedOut: status === 401 });
         await this.#pause(RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
       } else {
@@ -79,6 +80,14 @@ export class Outbox {
 
   #leftOver() {
     const names = Array.from({ length: this.storage.length }, (_, index) => this.storage.key(index)).filter((name) => name.startsWith(this.prefix));
-    return names.map((name) => JSON.parse(this.storage.getItem(name))).sort((one, other) => one.at - other.at);
+    return names.map((name) => this.#read(name)).filter((kept) => kept?.body).sort((one, other) => one.at - other.at);
+  }
+
+  #read(name) {
+    try {
+      return JSON.parse(this.storage.getItem(name));
+    } catch {
+      return null; // what cannot be read cannot be sent, and holds up nothing
+    }
   }
 }

@@ -156,15 +156,16 @@ export class Timeline {
       const { left, width } = this.lanes.getBoundingClientRect();
       return this.frames.at(((clientX - left) / width) * this.frames.end_s);
     };
+    const held = new AbortController();
+    const { signal } = held;
     const move = (moved) => follow(frameUnder(moved), false);
     const done = (last) => {
-      this.lanes.removeEventListener("pointermove", move);
+      held.abort();
       if (last.type === "pointerup" && !atOnce) follow(frameUnder(last), true);
     };
     this.lanes.setPointerCapture(event.pointerId);
-    this.lanes.addEventListener("pointermove", move);
-    this.lanes.addEventListener("pointerup", done, { once: true });
-    this.lanes.addEventListener("pointercancel", done, { once: true });
+    this.lanes.addEventListener("pointermove", move, { signal });
+    for (const end of ["pointerup", "pointercancel"]) this.lanes.addEventListener(end, done, { signal });
     if (atOnce) move(event);
   }
 
@@ -182,7 +183,7 @@ export class Timeline {
     const step = STEPS_S.find((one) => this.frames.end_s / one <= TICKS * 1.5) ?? this.frames.end_s;
     const ticks = Array.from({ length: Math.floor(this.frames.end_s / step) + 1 }, (_, index) => index * step);
     this.ruler.replaceChildren(...ticks.map((at) => {
-      const tick = el("span", {}, step < 1 ? clockTime(at).slice(0, 7) : clockTime(at).slice(0, 5));
+      const tick = el("span", { class: at > LATE * this.frames.end_s && "late" }, step < 1 ? clockTime(at).slice(0, 7) : clockTime(at).slice(0, 5));
       tick.style.left = this.#percent(at);
       return tick;
     }));

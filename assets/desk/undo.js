@@ -19,7 +19,7 @@ async function turnOne(desk, way) {
   const act = desk.busy ? null : desk.history.next(way);
   if (act === null) return desk.say(way === "undo" ? "Nothing is left to undo." : "Nothing is left to do again.");
   const moved = desk.item?.assignment_id !== act.id;
-  if (!(await desk.flow.bringBack(act.id))) return undefined;
+  if (!(await desk.flow.bringBack(act.id)) || desk.history.next(way) !== act) return undefined; // something was done while the item was fetched
   const work = turned({ ...emptyWork(), ...desk.work }, act.changes, way);
   if (work === null) {
     desk.history.forget(act.id);

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlite_utils
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from curation.disputes import ranked
 from store.candidates import add_candidate, candidate_of, generator_of, get_candidate
@@ -152,16 +152,35 @@ def test_no_answer_of_the_server_names_an_annotator_before_the_decision(judge: P
         assert "secret" not in told
 
 
-def test_overriding_a_majority_without_a_reason_leads_to_the_reason_field(judge: Page, server: Server) -> None:
+def test_overriding_a_majority_without_a_reason_says_which_key_leads_to_the_reason(judge: Page, server: Server) -> None:
     press(judge, "a")
     expect(judge.locator("#adj-override")).to_contain_text("2 of 3 said “reject”")
     press(judge, "Enter")
-    expect(judge.locator("#adj-reason")).to_be_focused()
+    expect(judge.locator("#adj-message")).to_contain_text("R leads to the reason")
     assert not decisions(server)
+    press(judge, "r")
     judge.keyboard.type("The lake is there at 1.3 s.")
     press(judge, "Enter")
     expect_shown(judge, server, NARRATIVE)
     assert [decision["overrides"] for decision in decisions(server)] == [1]
+
+
+def test_a_rejection_without_a_ground_leaves_the_keys_to_the_flags_and_the_reason(judge: Page, server: Server) -> None:
+    message = judge.locator("#adj-message")
+    press(judge, "x", "Enter")
+    expect(message).to_contain_text("Take over a flag or set one, or give a reason")
+    press(judge, number_of(judge, "No lake."), "k")
+    expect(judge.locator("#adj-final li")).to_have_count(1)
+    expect(message).to_be_hidden()  # there is a ground now
+    press(judge, "r")
+    judge.keyboard.type("I saw it")
+    expect(judge.locator("#adj-reason")).to_have_value("I saw it")
+    press(judge, "Enter")
+    expect_shown(judge, server, NARRATIVE)
+    press(judge, "u")
+    expect(message).to_contain_text("Annotator 1 was")  # what the next act does not take back
+    press(judge, "z", "z")
+    expect(message).to_contain_text("Nothing is left to undo on this text. To change a decision, open its text from the list (B)")
 
 
 def test_clicking_a_flag_loops_its_moment_and_a_checkbox_takes_it(judge: Page, server: Server) -> None:
@@ -176,7 +195,7 @@ def test_clicking_a_flag_loops_its_moment_and_a_checkbox_takes_it(judge: Page, s
     flag.locator(".adj-take").click()
     expect(judge.locator("#adj-final li")).to_have_count(0)
     mark = judge.locator("#desk-text mark[data-who]").first
-    assert mark.get_attribute("data-who") in "123"
+    assert mark.get_attribute("data-who") in ("1", "2", "3")
     assert mark.get_attribute("title") == f"Annotator {mark.get_attribute('data-who')}"
 
 
@@ -264,6 +283,23 @@ def test_a_note_becomes_a_question_with_one_key_and_its_answer_stands_in_everybo
     assert told["markdown"].startswith("# How to annotate")
     (issue,) = server.rows("SELECT * FROM guideline_issue")
     assert (issue["candidate_id"], issue["asked_by"], issue["answered_by"]) == (server.candidates[RATIONALE].id, "judge", "judge")
+
+
+@pytest.mark.parametrize(("wanted", "shown"), [(5, 1), (None, 0)])
+def test_annotations_to_come_are_told_only_where_some_are_wanted(
+    context_of: Callable[[str], BrowserContext], server: Server, wanted: int | None, shown: int
+) -> None:
+    page = context_of("judge").new_page()
+
+    def wanting(route: Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json=told | {"next": told["next"] | {"wanted": wanted}})
+
+    page.route("**/api/adjudication/next?*", wanting)
+    page.goto(f"{server.address}/adjudicate")
+    expect(page.locator("#adjudicate")).to_have_attribute("data-ready", "true")
+    expect(page.locator("#adj-line")).to_contain_text("2 reject, 1 accept")
+    expect(page.locator("#adj-line", has_text="to come")).to_have_count(shown)
 
 
 def test_every_control_has_a_name_and_the_page_fits_without_scrolling(judge: Page) -> None:

@@ -268,6 +268,50 @@ def test_two_windows_with_the_same_work_have_nothing_to_choose(context_of: Conte
     expect(other.locator("#desk-stale")).to_have_count(0)
 
 
+@pytest.mark.parametrize("chosen", ["mine", "theirs"])
+def test_work_kept_over_a_submission_of_another_window_is_known_to_be_a_draft(context_of: Contexts, server: Server, chosen: str) -> None:
+    context = context_of(f"torn-{chosen}")
+    one, other = open_page(context, server), open_page(context, server)
+    press(other, "u", "Enter")
+    expect(other.locator("#desk-text")).to_have_text(TEXTS["rival"])
+    expect_saved(other)
+    press(one, "5")
+    one.locator("#desk-keep-mine" if chosen == "mine" else "#desk-take-theirs").click()
+    expect(one.locator("#desk-again")).to_have_text("You finished this item before. Submit to change it.")
+    expect(one.locator("#desk-back")).to_be_visible()
+    expect_saved(one)
+    work = work_of(server, f"torn-{chosen}")
+    assert (work["state"], work["verdict"], work["factual_consistency"]) == ("final", "unsure", None)
+    if chosen == "mine":
+        press(one, "5", "a", "Enter")
+        expect(one.locator("#desk-text")).to_have_text(TEXTS["rival"])
+        expect_saved(one)
+        work = work_of(server, f"torn-{chosen}")
+        assert (work["state"], work["verdict"]) == ("final", "accept")
+
+
+def test_the_same_work_as_another_window_submitted_is_known_to_be_final(context_of: Contexts, server: Server) -> None:
+    context = context_of("echoed")
+    one, other = open_page(context, server), open_page(context, server)
+    press(other, "u", "Enter")
+    expect(other.locator("#desk-text")).to_have_text(TEXTS["rival"])
+    expect_saved(other)
+    press(one, "u")
+    expect(one.locator("#desk-again")).to_be_visible()
+    expect(one.locator("#desk-stale")).to_have_count(0)
+
+
+def test_a_sentence_goes_once_its_reason_is_gone(desk_of: Desk) -> None:
+    page = desk_of("obedient")
+    message = page.locator("#desk-message")
+    press(page, "Enter")
+    expect(message).to_contain_text("There is no verdict yet")
+    press(page, ".")
+    expect(message).to_be_visible()
+    press(page, "u")
+    assert message.is_hidden()
+
+
 def test_work_waits_for_a_login_that_ran_out(context_of: Contexts, server: Server) -> None:
     context = context_of("expired")
     page = open_page(context, server)
@@ -275,7 +319,7 @@ def test_work_waits_for_a_login_that_ran_out(context_of: Contexts, server: Serve
     press(page, "n")
     page.keyboard.type("long thought")
     expect(page.locator("#desk-sign-in")).to_be_visible()
-    expect(page.locator("#desk-saved")).to_contain_text("NOT saved")
+    expect(page.locator("#desk-saved")).to_have_text("▲ NOT saved. Sign in first. Your work waits here.")
     context.request.post(f"{server.address}/login", form={"name": "expired"})
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect_saved(page)

@@ -1,11 +1,12 @@
 """What an annotator marks beside one stretch of words: the other half of a flag, claims, what is left out, and an answer given blind."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from curation.claims import sentence_claims
 from store.batches import add_batch
@@ -33,7 +34,7 @@ TEXTS = {
 }
 OPTIONS = ("to catch the ball", "to greet a friend", "to keep warm", "to leave the place", "to win a bet")
 GIVEN = "the kite is gone"
-BLIND_PEOPLE = ("chooser", "typist", "unheard", "killed", "double", "skipper")
+BLIND_PEOPLE = ("chooser", "typist", "unheard", "killed", "double", "skipper", "second thought")
 
 
 @pytest.fixture(scope="module")
@@ -467,7 +468,73 @@ def test_an_item_can_be_skipped_without_an_answer(context_of: Contexts, server: 
     assert work_of(server, "skipper", "blind")["skip_reason"] == "the clip does not play"
 
 
+def test_a_skip_before_the_answer_is_taken_back_without_a_draft_that_the_server_would_refuse(context_of: Contexts, server: Server) -> None:
+    server.give("second thought", "blind")
+    page, _ = asked(context_of("second thought"), server)
+    expect(page.locator("#desk-blind-question")).to_have_text("Why does the man run?")
+    sent: list[tuple[str, int]] = []
+
+    def note(answer: Response) -> None:
+        if "/operations" in answer.url:
+            sent.append((json.loads(answer.request.post_data or "{}")["kind"], answer.status))
+
+    page.on("response", note)
+    press(page, "s", "1")
+    expect(page.locator("#desk-blind-question")).to_have_text("What does the crowd shout about?")
+    press(page, "z")
+    expect(page.locator("#desk-blind-question")).to_have_text("Why does the man run?")
+    expect_saved(page)
+    press(page, "Enter")
+    expect(page.locator("#desk-message")).to_contain_text("Choose an answer first")
+    press(page, "2")
+    assert page.locator("#desk-message").is_hidden()
+    press(page, "Enter")
+    expect(page.locator("#desk-text")).to_have_text(TEXTS["blind"])
+    press(page, "u")
+    expect_saved(page)
+    assert sent == [("skip", 200), ("reopen", 200), ("answer", 200), ("draft", 200)]
+    work = work_of(server, "second thought", "blind")
+    assert (work["skip_reason"], work["blind_answer_index"], work["verdict"]) == (None, 1, "unsure")
+
+
 # Layout.
+
+
+def test_the_flag_buttons_stay_where_they_are_while_flags_come_and_go(desk_of: Desk, server: Server) -> None:
+    page = given(server, desk_of, "pointer", "typical")
+    page.set_viewport_size({"width": 1280, "height": 640})  # the text and the flags do not fit at once
+    top = "document.querySelector('#desk-flag-justified_fabrication').getBoundingClientRect().top"
+    tops = [page.evaluate(top)]
+    for words, key in (("bright sun", "j"), ("wave at the cart", "t"), ("They", "e"), ("ball", "h")):
+        select_words(page, words)
+        press(page, key)
+        tops.append(page.evaluate(top))
+        expect(page.locator(".ew-flag.on")).to_be_in_viewport(ratio=0.3)
+    assert page.locator("#desk-flags").evaluate("node => node.scrollHeight - node.clientHeight") > 0, "the control: they do not fit"
+    press(page, "Escape", "z", "z")
+    tops.append(page.evaluate(top))
+    assert len(set(tops)) == 1
+    assert page.evaluate("document.documentElement.scrollHeight - innerHeight") == 0
+
+
+def test_the_last_label_of_the_ruler_stays_inside_the_timeline(desk_of: Desk, server: Server) -> None:
+    """The clip of 90 frames is 3.9 s long: the label of 3.5 s is not near the end, that of a clip of 4 s would be."""
+    page = desk_of("measurer")
+    beyond = page.evaluate(
+        """async () => {
+            const { Timeline } = await import('/eyewitness/desk/timeline.js');
+            const timeline = new Timeline({});
+            document.querySelector('#desk-timeline').after(timeline.body);
+            const beyond = [4, 6.05, 30, 61, 600].map((end_s) => {
+                timeline.show({ end_s, count: 1, start: () => 0, end: () => end_s }, { evidence: [], subtitles: [] });
+                const edge = timeline.lanes.getBoundingClientRect().right;
+                return [...timeline.ruler.children].filter((one) => one.getBoundingClientRect().right > edge + 0.5).length;
+            });
+            timeline.body.remove();
+            return beyond;
+        }"""
+    )
+    assert beyond == [0] * 5
 
 
 def test_a_typical_item_with_an_open_flag_needs_no_scrolling_at_1280_by_720(desk_of: Desk, server: Server) -> None:
