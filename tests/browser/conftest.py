@@ -168,10 +168,13 @@ def desk_of(context_of: Callable[[str], BrowserContext], server: Server) -> Call
     return open_desk
 
 
-@pytest.fixture
-def same_queue(server: Server) -> Iterator[None]:
-    """Put the queue's order right after a test that gives items back: they go behind all others, for everybody."""
+@pytest.fixture(autouse=True)
+def _same_queue(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Put the queue's order right after each test of the shared project: what is given back goes behind all others, for everybody."""
     yield
+    server = request.getfixturevalue("server") if "server" in request.fixturenames else None
+    if not isinstance(server, Server) or set(TEXTS) != set(server.candidates):
+        return
     with open_store(server.data) as db:
         for rank, name in enumerate(TEXTS, start=1):
             db.execute("UPDATE queue_entry SET rank = ? WHERE candidate_id = ?", [rank, server.candidates[name].id])

@@ -207,7 +207,6 @@ def _without(route: Route, text: str) -> dict[str, Any]:
     return dict(told | {"next": rest[0], "upcoming": None})
 
 
-@pytest.mark.usefixtures("same_queue")
 def test_a_skip_wants_a_reason_by_a_digit_and_goes_on(desk_of: Desk, server: Server) -> None:
     page = desk_of("skipper")
     press(page, "s")
@@ -228,7 +227,6 @@ def test_a_skip_wants_a_reason_by_a_digit_and_goes_on(desk_of: Desk, server: Ser
     assert told == [("I do not know the language", "skipped"), ("too dark to see", "skipped")]
 
 
-@pytest.mark.usefixtures("same_queue")
 def test_an_item_is_given_back_without_a_reason(desk_of: Desk, server: Server) -> None:
     page = desk_of("giver")
     press(page, "Shift+S")

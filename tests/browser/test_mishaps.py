@@ -69,7 +69,8 @@ def test_two_versions_stay_a_question_until_one_is_chosen_whatever_esc_is_presse
     for _ in range(3):
         expect(one.locator("#desk-stale")).to_be_visible()
         press(one, "Escape", "Escape")
-    one.locator("#desk-keep-mine").click()
+    with one.expect_response(lambda answer: answer.url.endswith("/operations") and answer.status == 200):
+        one.locator("#desk-keep-mine").click()
     expect(one.locator("#desk-stale")).to_have_count(0)
     expect_saved(one)
     assert work_of(server, "hasty")["verdict"] == "accept"

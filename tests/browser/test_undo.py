@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Server, expect_saved, open_page, select_words
@@ -156,7 +155,6 @@ def test_undo_while_the_submission_is_under_way_reopens_behind_it(desk_of: Desk,
     assert kinds == ["submit", "reopen"]
 
 
-@pytest.mark.usefixtures("same_queue")
 def test_a_skip_and_an_item_that_was_given_back_can_be_had_again(desk_of: Desk, server: Server) -> None:
     page = desk_of("undecided")
     press(page, "4", "s", "3")
