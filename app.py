@@ -27,7 +27,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-import training.ui
 from curation.demo import load_demo
 from curation.export import freeze_set
 from curation.importing import start_proxy_maker
@@ -47,6 +46,7 @@ from store.context import Context
 from store.database import open_store
 from store.errors import ConflictError, RefusedError, StorageError, UserError
 from store.settings import default_data
+from training.ui import train
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
@@ -59,7 +59,7 @@ PAGES = (
     Page("/pairs", "Pairs", ADJUDICATOR, pairs.build),
     Page("/batches", "Batches", ADMIN, batches.build),
     Page("/people", "People", ADMIN, people.build),
-    Page("/train", "Train", ADMIN, training.ui.build),
+    Page("/train", "Train", ADMIN, train.build),
     Page("/import", "Import", ADMIN, importing.build),
 )
 ROUTERS = (

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ FLOOR_0, CURATION, TRAINING = "store", "curation", "training"
 HEAVY = ("torch", "torchvision", "transformers", "peft", "trl", "bitsandbytes", "datasets", "av", "krippendorff")
 # On the top floor beside the rooms; the README need not draw them.
 PAPERS = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"}
-PAGES = ("app.py", "curation/ui/", "training/ui.py")
+PAGES = ("app.py", "curation/ui/", "training/ui/")
 # Which library may be imported where; a path that ends in a slash is a folder.
 ONLY_IN = {
     "gradio": PAGES,
@@ -25,7 +26,7 @@ ONLY_IN = {
     "trl": ("training/sft.py", "training/dpo.py"),
     "peft": ("training/model.py", "training/sft.py", "training/dpo.py"),
     "bitsandbytes": ("training/model.py",),
-    "av": ("store/media.py",),
+    "av": ("store/media.py", "store/proxy.py", "store/embedded_subtitles.py"),
 }
 
 
@@ -53,7 +54,7 @@ def higher_floors(path: str, imported: set[str]) -> set[str]:
     own = path.split("/")[0]
     forbidden = {FLOOR_0: (CURATION, TRAINING, "app"), CURATION: (TRAINING, "app"), TRAINING: (CURATION, "app")}.get(own, ())
     wrong = {name for name in imported if name.split(".")[0] in forbidden}
-    is_page = path.startswith("curation/ui/") or path == "training/ui.py"
+    is_page = path.startswith(("curation/ui/", "training/ui/"))
     return wrong if is_page else wrong | {name for name in imported if name.startswith(("curation.ui", "training.ui")) and own != "app.py"}
 
 
@@ -108,7 +109,11 @@ def test_no_heavy_module_is_loaded_with_the_app() -> None:
 
 def test_importing_the_app_takes_at_most_a_quarter_longer_than_importing_gradio() -> None:
     # Instructions would be steadier than seconds, but need a profiler; the least of several CPU times is near enough.
-    app, gradio = (min(cpu_seconds(f"import {name}") for _ in range(4)) for name in ("app", "gradio"))
+    app = gradio = math.inf
+    for _ in range(10):  # in turns, so that a slow moment of the machine meets both
+        app, gradio = min(app, cpu_seconds("import app")), min(gradio, cpu_seconds("import gradio"))
+        if app <= 1.25 * gradio:
+            break
     assert app <= 1.25 * gradio, f"import app {app:.2f} s, import gradio {gradio:.2f} s of CPU"
 
 

@@ -171,8 +171,9 @@ def desk_of(context_of: Callable[[str], BrowserContext], server: Server) -> Call
 @pytest.fixture(autouse=True)
 def _same_queue(request: pytest.FixtureRequest) -> Iterator[None]:
     """Put the queue's order right after each test of the shared project: what is given back goes behind all others, for everybody."""
-    yield
+    # Asked for before the test: at teardown a module's own server may be gone already.
     server = request.getfixturevalue("server") if "server" in request.fixturenames else None
+    yield
     if not isinstance(server, Server) or set(TEXTS) != set(server.candidates):
         return
     with open_store(server.data) as db:

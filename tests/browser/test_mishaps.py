@@ -69,11 +69,12 @@ def test_two_versions_stay_a_question_until_one_is_chosen_whatever_esc_is_presse
     for _ in range(3):
         expect(one.locator("#desk-stale")).to_be_visible()
         press(one, "Escape", "Escape")
-    with one.expect_response(lambda answer: answer.url.endswith("/operations") and answer.status == 200):
+    with one.expect_response(lambda answer: answer.url.endswith("/operations") and answer.status == 200) as kept:
         one.locator("#desk-keep-mine").click()
+    assert kept.value.request.post_data_json["state"]["verdict"] == "accept"
     expect(one.locator("#desk-stale")).to_have_count(0)
     expect_saved(one)
-    assert work_of(server, "hasty")["verdict"] == "accept"
+    assert work_of(server, "hasty")["verdict"] == "accept", server.rows("SELECT * FROM operation WHERE annotator = 'hasty' ORDER BY sequence")
 
 
 def test_what_a_page_before_kept_in_another_form_stays_and_holds_up_nothing(context_of: Contexts, server: Server) -> None:

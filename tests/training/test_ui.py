@@ -22,7 +22,7 @@ from training.config import PRESETS
 from training.form import FIELDS, values_of
 from training.jobs import read_run
 from training.status import read_status
-from training.ui import TrainPage, build
+from training.ui.train import TrainPage, build
 from training.watch import SERIES, Watched
 
 SFT = PRESETS[0].config()
@@ -59,7 +59,7 @@ def press_start(page: TrainPage, nonce: str = "n", set_id: str | None = None, **
 
 def test_importing_the_page_loads_nothing_heavy() -> None:
     heavy = ("torch", "torchvision", "transformers", "trl", "peft", "bitsandbytes", "datasets", "av", "tokenizers")
-    for module in ("training.ui", "training.jobs", "training.config", "training.overview"):
+    for module in ("training.ui.train", "training.jobs", "training.config", "training.overview"):
         script = f"import {module}, json, sys; print(json.dumps(sorted(sys.modules)))"
         loaded = set(json.loads(subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout))
         assert not loaded & set(heavy), module

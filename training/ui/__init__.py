@@ -1,0 +1,1 @@
+"""The training pages: they translate and decide nothing."""
