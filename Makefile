@@ -12,7 +12,7 @@ test: $(VENV)/ready-to-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check -q .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 benchmarks: $(VENV)/ready-to-test
 	$(VENV)/bin/python -m benchmarks $(ARGS)

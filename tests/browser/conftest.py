@@ -106,9 +106,9 @@ def fill(data: Path, clip_path: Path, frames: tuple[float, ...]) -> dict[str, Ca
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app over a small project, in a thread of this process; every annotator starts at the first text."""
+    """The app over a small project of the file's own, in a thread of this process; every annotator starts at the first text."""
     folder = tmp_path_factory.mktemp("desk")
     frames = write_numbered_clip(folder / "numbers.mp4")
     data = folder / "data"

@@ -34,7 +34,7 @@ class Held:
             route.continue_()
 
     def wait_for(self, count: int) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             if len(self.routes) >= count:
                 return
             self.page.wait_for_timeout(10)
