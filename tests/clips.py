@@ -43,6 +43,8 @@ def make_clip(path: Path, seconds: float = 2.0, fps: float = 25, codec: str = "l
         stream = out.add_stream(codec, rate=round(fps), options=extras.get("options", _defaults(codec)))
         stream.width, stream.height = extras.get("size", (160, 64))
         stream.pix_fmt = extras.get("pixel_format", "yuv420p")
+        if codec.startswith("libvpx"):
+            stream.codec_context.thread_count = 1  # its threads wait for each other in loops, which takes minutes beside other work
         stream.codec_context.time_base = Fraction(1, round(fps)) if path.suffix == ".avi" else TICK_S
         if "pixel_shape" in extras:
             stream.codec_context.sample_aspect_ratio = extras["pixel_shape"]

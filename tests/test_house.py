@@ -26,7 +26,7 @@ ONLY_IN = {
     "trl": ("training/sft.py", "training/dpo.py"),
     "peft": ("training/model.py", "training/sft.py", "training/dpo.py"),
     "bitsandbytes": ("training/model.py",),
-    "av": ("store/media.py", "store/proxy.py", "store/embedded_subtitles.py"),
+    "av": ("store/video.py", "store/pictures.py", "store/proxy.py", "store/embedded_subtitles.py"),
 }
 
 

@@ -19,7 +19,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from store.media import make_proxy, probe
+from store.media import probe
+from store.proxy import make_proxy
 from tests.browser.conftest import Server
 from tests.clips import BITS, cut_clip, make_clip, number_in, uneven_times
 

@@ -1,8 +1,5 @@
-"""Real small files through the media layer: the frames asked for and no others, and a plain word for every bad file."""
+"""Real small files through the media layer: the frames asked for and no others."""
 
-import contextlib
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,57 +8,11 @@ import av
 import numpy as np
 import pytest
 
-from store.errors import InputError, NotFoundError
-from store.media import make_proxy, probe, read_frames
-from tests.clips import Extras, cut_clip, drop_first_group, make_clip, make_sound, number_in, shorten, spoil, uneven_times
-
-ROOT = Path(__file__).resolve().parents[2]
-OPEN_GROUPS = {"g": "12", "bf": "3", "preset": "veryfast", "x264-params": "open-gop=1:b-pyramid=2"}
-INTRA_REFRESH = {"g": "12", "preset": "veryfast", "x264-params": "intra-refresh=1"}
-FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
-UNEVEN = tuple(uneven_times(70).tolist())
-LATE: Extras = {"times_s": tuple(t + 8.3 for t in UNEVEN)}
-
-# What a data set may bring: name of the file, encoder, the rest.
-KINDS: list[tuple[str, str, Extras]] = [
-    ("even.mp4", "libx264", {}),
-    ("uneven.mp4", "libx264", {"times_s": UNEVEN}),
-    ("open groups.mp4", "libx264", {"options": OPEN_GROUPS}),
-    ("open-uneven.mkv", "libx264", {"options": OPEN_GROUPS, "times_s": UNEVEN}),
-    ("intra refresh.mp4", "libx264", {"options": INTRA_REFRESH}),
-    ("fragmented.mp4", "libx264", {"options": OPEN_GROUPS, "file_options": FRAGMENTED}),
-    ("ten bits.mp4", "libx264", {"pixel_format": "yuv420p10le"}),
-    ("odd.mp4", "libx264", {"size": (161, 65), "pixel_format": "yuv444p"}),
-    ("hevc.mp4", "libx265", {}),
-    ("hevc.mkv", "libx265", {"times_s": UNEVEN}),
-    ("av1.mp4", "libsvtav1", {}),
-    ("vp8.webm", "libvpx", {"times_s": UNEVEN}),
-    ("vp9.webm", "libvpx-vp9", {"sound": "libopus"}),
-    ("stream.ts", "libx264", {"options": OPEN_GROUPS, "sound": "aac"}),
-    ("flash.flv", "libx264", {}),
-    ("without times.avi", "libx264", {}),
-    ("divx.avi", "mpeg4", {"options": {"g": "12", "bf": "2"}}),
-    ("moving.gif", "gif", {"pixel_format": "rgb8"}),
-]
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return a maker of clips that makes each one once."""
-    folder = tmp_path_factory.mktemp('it\'s a "folder"')
-
-    def clip(name: str, codec: str = "libx264", extras: Extras | None = None) -> Path:
-        path = folder / name
-        if not path.exists():
-            make_clip(path, seconds=2.8, codec=codec, **(extras or {}))
-        return path
-
-    return clip
-
-
-def shown_in(path: Path, times_s: object) -> list[int]:
-    return [number_in(picture) for picture in read_frames(path, times_s).pixels]  # type: ignore[arg-type]
-
+from store.errors import InputError
+from store.media import probe, read_frames, shown_frames
+from store.proxy import make_proxy
+from tests.clips import Extras, cut_clip, drop_first_group, make_clip, number_in
+from tests.store.kinds import KINDS, LATE, OPEN_GROUPS, UNEVEN, give_edits, shown_in
 
 # ---- exact frames --------------------------------------------------------------------------------------------------
 
@@ -119,6 +70,22 @@ def test_frames_hidden_by_an_edit_list_are_neither_counted_nor_read(clips: Calla
     assert shown_in(cut, [0.1]) == [20]
 
 
+def test_an_edit_list_of_several_stretches_is_followed_even_back(tmp_path: Path) -> None:
+    path = tmp_path / "edited.mp4"
+    make_clip(path, seconds=4, options={"g": "12", "bf": "0", "preset": "veryfast"})
+    give_edits(path, [(0.0, 1.0), (2.72, 3.6), (0.2, 0.6)])
+    with av.open(str(path)) as container:
+        keys = [packet.pts for packet in container.demux(video=0) if packet.is_keyframe]
+    assert keys != sorted(keys), "the control: key frames before a stretch have times from within the one before"
+    found = probe(path)
+    assert (found.health, found.playable) == ("ok", True)
+    shown = [*range(25), *range(68, 90), *range(5, 15)]
+    assert shown_in(path, found.frame_times) == shown
+    assert found.frame_times == pytest.approx(np.arange(57) / 25, abs=1e-6)
+    assert [number_in(frame.pixels) for frame in shown_frames(path)] == shown
+    assert [number for time in found.frame_times[::-1] for number in shown_in(path, [time])] == shown[::-1], "one by one, by jumps"
+
+
 @pytest.mark.parametrize("ending", [".mkv", ".ts"])
 def test_frames_whose_key_frame_was_cut_away_are_left_out_and_the_rest_is_whole(clips: Callable[..., Path], tmp_path: Path, ending: str) -> None:
     cut = tmp_path / f"cut{ending}"
@@ -131,6 +98,7 @@ def test_frames_whose_key_frame_was_cut_away_are_left_out_and_the_rest_is_whole(
     assert found.frame_times[0] > 0.03
     shown = shown_in(cut, found.frame_times)
     assert shown == list(range(shown[0], 70))
+    assert shown_in(cut, [0.0, found.frame_times[0] - 1e-3, 1.0]) == [shown[0]] * 2 + shown_in(cut, [1.0]), "until then the first one is on display"
     make_proxy(cut, tmp_path / "proxy.mp4")
     assert probe(tmp_path / "proxy.mp4").frame_times == pytest.approx(found.frame_times, abs=1e-3)
     assert shown_in(tmp_path / "proxy.mp4", found.frame_times) == shown
@@ -161,13 +129,18 @@ def test_pictures_are_turned_stretched_and_shrunk_as_shown(clips: Callable[..., 
     pixels = read_frames(turned, [1.0]).pixels
     assert pixels.shape == (1, 160, 64, 3)
     assert number_in(np.rot90(pixels[0], -1)) == 25
-    assert read_frames(turned, [0.0], longest_side=80).pixels.shape == (1, 80, 32, 3)
-    assert read_frames(turned, [0.0], longest_side=900).pixels.shape == (1, 160, 64, 3), "nothing is enlarged"
-    wide = clips("wide pixels.mp4", extras={"pixel_shape": Fraction(4, 3)})
+    assert read_frames(turned, [0.0], size=80).pixels.shape == (1, 80, 32, 3)
+    assert read_frames(turned, [0.0], size=900).pixels.shape == (1, 160, 64, 3), "nothing is enlarged"
+    wide = clips("wide.mp4", extras={"pixel_shape": Fraction(4, 3)})
     assert (probe(wide).width, probe(wide).height) == (213, 64)
     assert read_frames(wide, [0.0]).pixels.shape == (1, 64, 213, 3)
+    exact = read_frames(turned, [1.0], (50, 90)).pixels
+    assert exact.shape == (1, 90, 50, 3), "a size given exactly is that of the turned picture"
+    assert number_in(np.rot90(exact[0], -1)) == 25
+    assert read_frames(wide, [0.0], 100).pixels.shape == (1, 30, 100, 3)
+    assert number_in(read_frames(wide, [1.0], (50, 90)).pixels[0]) == 25
     with pytest.raises(InputError, match="1 or more"):
-        read_frames(wide, [0.0], longest_side=0)
+        read_frames(wide, [0.0], size=0)
 
 
 # ---- what a probe says ---------------------------------------------------------------------------------------------
@@ -214,206 +187,3 @@ def test_after_the_last_picture_it_stays_while_the_sound_goes_on(clips: Callable
     path = clips("long sound.mp4", extras={"sound": "aac", "sound_s": (0.0, 5.0)})
     assert probe(path).duration_s == pytest.approx(2.8, abs=0.05)
     assert shown_in(path, [4.9]) == [69]
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def text(path: Path) -> None:
-    path.write_text("1\nThis is not a film.\n", encoding="utf-8")
-
-
-def noise(path: Path) -> None:
-    path.write_bytes(np.random.default_rng(0).bytes(50_000))
-
-
-def sound(path: Path) -> None:
-    make_sound(path)
-
-
-def without_index(path: Path) -> None:
-    make_clip(path)
-    shorten(path, 0.6)
-
-
-def still(path: Path) -> None:
-    make_clip(path.with_suffix(".gif"), seconds=0.04, codec="gif", pixel_format="rgb8")
-    path.with_suffix(".gif").rename(path)
-
-
-def list_of_files(path: Path) -> None:
-    make_clip(path.with_name("other.mp4"))
-    path.write_text("ffconcat version 1.0\nfile other.mp4\n", encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (empty, "is empty"),
-        (text, "not a video that can be read"),
-        (noise, "not a video that can be read"),
-        (sound, "no moving picture"),
-        (without_index, "no index"),
-        (still, "still picture"),
-        (list_of_files, "not taken for a video"),
-    ],
-)
-def test_what_is_no_video_is_unreadable_with_a_sentence_and_never_raises(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
-    path = tmp_path / 'a "bad" file\'s name.mp4'
-    make(path)
-    found = probe(path)
-    assert (found.health, found.playable, len(found.frame_times)) == ("unreadable", False, 0)
-    assert found.health_reason is not None and said in found.health_reason and path.name in found.health_reason
-    for attempt in (lambda: read_frames(path, [0.0]), lambda: make_proxy(path, tmp_path / "proxy.mp4")):
-        with pytest.raises(InputError, match=said):
-            attempt()
-    assert not (tmp_path / "proxy.mp4").exists()
-
-
-def test_a_file_that_lists_others_would_be_followed_without_the_guard(tmp_path: Path) -> None:
-    """The control: left to itself the library opens the other file."""
-    path = tmp_path / "list.mp4"
-    list_of_files(path)
-    with av.open(str(path)) as container:
-        assert container.format.name == "concat"
-
-
-def test_a_missing_file_is_another_matter(tmp_path: Path) -> None:
-    for attempt in (probe, lambda path: read_frames(path, [0.0]), lambda path: make_proxy(path, tmp_path / "proxy.mp4")):
-        with pytest.raises(NotFoundError, match=r"gone\.mp4"):
-            attempt(tmp_path / "gone.mp4")
-
-
-# ---- damage --------------------------------------------------------------------------------------------------------
-
-CUT_OFF: list[tuple[str, str, Extras, str]] = [
-    ("front.mp4", "libx264", {"file_options": {"movflags": "faststart"}}, "are listed and"),
-    ("fragments.mp4", "libx264", {"file_options": FRAGMENTED}, "are listed and"),
-    ("film.mkv", "libx264", {}, "names a length of 2.80 s"),
-    ("film.webm", "libvpx", {}, "names a length of 2.80 s"),
-    ("film.avi", "mpeg4", {}, "names a length of"),
-]
-
-
-@pytest.mark.parametrize(("name", "codec", "extras", "said"), CUT_OFF, ids=[kind[0] for kind in CUT_OFF])
-def test_a_file_cut_off_is_damaged_and_keeps_its_sound_frames(tmp_path: Path, name: str, codec: str, extras: Extras, said: str) -> None:
-    path = tmp_path / name
-    make_clip(path, seconds=2.8, codec=codec, **extras)
-    assert probe(path).health == "ok", "the control"
-    shorten(path, 0.6)
-    found = probe(path)
-    assert (found.health, found.playable) == ("damaged", False)
-    assert said in str(found.health_reason)
-    assert found.frame_count is not None and 15 < found.frame_count < 70
-    assert found.duration_s < 2.6
-    assert shown_in(path, found.frame_times) == list(range(found.frame_count))
-    with pytest.raises(InputError, match="There is no frame"):
-        read_frames(path, [2.7])
-
-
-def test_noise_inside_a_file_spoils_frames_up_to_the_next_key_frame_and_no_spoilt_one_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "noise.mp4"
-    times_s = make_clip(path, seconds=2.8, file_options={"movflags": "faststart"})
-    whole = read_frames(path, times_s).pixels
-    spoil(path, 0.5)
-    found = probe(path)
-    assert found.health == "damaged" and "do not decode soundly" in str(found.health_reason)
-    kept = np.isin(times_s, found.frame_times)
-    assert 40 < kept.sum() < 70
-    assert np.array_equal(read_frames(path, found.frame_times).pixels, whole[kept])
-    lost = times_s[~kept]
-    for time in (lost[0], lost[-1]):
-        with pytest.raises(InputError, match="does not decode"):
-            read_frames(path, [time])
-    assert not probe(path, decode=False).health_reason, "without decoding it is not seen"
-    with av.open(str(path)) as container:
-        marked = 0
-        with contextlib.suppress(av.FFmpegError):
-            marked = sum(frame.is_corrupt for frame in container.decode(video=0))
-        assert marked < len(lost), "the control: the decoder's own marks are too few"
-
-
-# ---- proxies -------------------------------------------------------------------------------------------------------
-
-UNPLAYABLE = [
-    ("open-uneven.mkv", "libx264", {"options": OPEN_GROUPS, "times_s": UNEVEN}),
-    ("hevc.mkv", "libx265", {"times_s": UNEVEN}),
-    ("ten bits.mp4", "libx264", {"pixel_format": "yuv420p10le"}),
-    ("odd.mp4", "libx264", {"size": (161, 65), "pixel_format": "yuv444p"}),
-    ("without times.avi", "libx264", {}),
-    ("stream.ts", "libx264", {"options": OPEN_GROUPS, "sound": "aac"}),
-    ("late.webm", "libvpx", LATE),
-    ("moving.gif", "gif", {"pixel_format": "rgb8"}),
-    ("late picture.mkv", "libx264", {"times_s": tuple(t + 0.5 for t in UNEVEN), "sound": "ac3", "sound_s": (0.0, 3.0)}),
-    ("late sound.mkv", "libx264", {"times_s": UNEVEN, "sound": "pcm_s16le", "sound_s": (1.0, 3.0)}),
-]
-
-
-@pytest.mark.parametrize(("name", "codec", "extras"), UNPLAYABLE, ids=[kind[0] for kind in UNPLAYABLE])
-def test_a_proxy_plays_and_has_the_same_frames_at_the_same_times(clips: Callable[..., Path], tmp_path: Path, name: str, codec: str, extras: Extras) -> None:
-    original = clips(name, codec, extras)
-    before, target = original.read_bytes(), tmp_path / "a folder" / "proxy.mp4"
-    make_proxy(original, target)
-    said, made = probe(original), probe(target)
-    assert not said.playable and made.playable
-    assert (made.container, made.video_codec, made.audio_codec) == ("mp4", "h264", "aac" if said.audio_codec else None)
-    assert made.width is not None and made.height is not None and made.width % 2 == made.height % 2 == 0
-    assert len(made.frame_times) == len(said.frame_times)
-    assert made.frame_times == pytest.approx(said.frame_times, abs=1e-3)
-    assert made.duration_s == pytest.approx(said.duration_s, abs=2e-3)
-    assert shown_in(target, made.frame_times) == list(range(70))
-    assert original.read_bytes() == before
-    assert [path.name for path in target.parent.iterdir()] == ["proxy.mp4"]
-
-
-def test_a_proxy_of_a_turned_clip_is_shown_turned(clips: Callable[..., Path], tmp_path: Path) -> None:
-    make_proxy(clips("turned hevc.mp4", "libx265", {"rotation": 90}), tmp_path / "proxy.mp4")
-    made = probe(tmp_path / "proxy.mp4")
-    assert (made.width, made.height) == (64, 160)
-    assert number_in(np.rot90(read_frames(tmp_path / "proxy.mp4", [1.0]).pixels[0], -1)) == 25
-
-
-def test_sound_in_a_proxy_stays_beside_its_pictures(clips: Callable[..., Path], tmp_path: Path) -> None:
-    original = clips("late sound.mkv", extras={"times_s": UNEVEN, "sound": "pcm_s16le", "sound_s": (1.0, 3.0)})
-    make_proxy(original, tmp_path / "proxy.mp4")
-    with av.open(str(tmp_path / "proxy.mp4")) as container:
-        loudness = [(frame.time, float(np.abs(frame.to_ndarray()).max())) for frame in container.decode(audio=0)]
-    heard = [time for time, loud in loudness if loud > 0.1]
-    assert heard[0] == pytest.approx(1.0, abs=0.05)
-    assert heard[-1] == pytest.approx(3.0, abs=0.05)
-
-
-def test_a_proxy_of_a_damaged_file_holds_its_sound_frames(tmp_path: Path) -> None:
-    path = tmp_path / "noise.mp4"
-    make_clip(path, seconds=2.8, file_options={"movflags": "faststart"})
-    spoil(path, 0.5)
-    make_proxy(path, tmp_path / "proxy.mp4")
-    said, made = probe(path), probe(tmp_path / "proxy.mp4")
-    assert (made.health, made.playable) == ("ok", True)
-    assert made.frame_times == pytest.approx(said.frame_times, abs=1e-3)
-    assert shown_in(tmp_path / "proxy.mp4", made.frame_times) == np.rint(made.frame_times * 25).astype(int).tolist()
-
-
-def test_a_full_disk_while_a_proxy_is_made_is_told_and_nothing_stays(clips: Callable[..., Path], tmp_path: Path) -> None:
-    script = """
-import resource, sys
-from pathlib import Path
-from store.errors import StorageError
-from store.media import make_proxy
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
-try:
-    make_proxy(Path(sys.argv[1]), Path(sys.argv[2]))
-    print("made")
-except StorageError as problem:
-    print(problem)
-"""
-    original, target = clips("hevc.mp4", "libx265"), tmp_path / "proxies" / "proxy.mp4"
-
-    def with_room(size: int) -> str:
-        command = [sys.executable, "-c", script, str(original), str(target), str(size)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    assert "no room on the disk" in with_room(3000)
-    assert list(target.parent.iterdir()) == []
-    assert with_room(3_000_000) == "made", "the control: enough room"

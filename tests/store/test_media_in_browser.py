@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from store.media import make_proxy, probe, read_frames
+from store.media import probe, read_frames
+from store.proxy import make_proxy
 from tests.clips import Extras, cut_clip, make_clip, number_in, uneven_times
 
 UNEVEN = tuple(uneven_times(40).tolist())
@@ -25,7 +26,10 @@ SHOW = """async ([url, times]) => {
   });
   Object.assign(video, {muted: true, preload: 'auto', src: url});
   document.body.replaceChildren(video);
+  // The first frame is presented after it is loaded: a seek must not take it for its own.
+  const begun = new Promise((done) => video.requestVideoFrameCallback(done));
   await event(video, 'loadeddata');
+  await begun;
   const seen = {begins_s: video.currentTime, size: [video.videoWidth, video.videoHeight], frames: []};
   const context = Object.assign(document.createElement('canvas'), {width: video.videoWidth, height: video.videoHeight}).getContext('2d');
   const row = (share) => Array.from(context.getImageData(0, Math.floor(video.videoHeight * share), video.videoWidth, 1).data);
