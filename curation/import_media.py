@@ -13,6 +13,7 @@ from curation.video_index import VideoIndex, index_videos
 from store.clips import add_media, get_media, give_media, trim_evidence, waiting_clips
 from store.database import open_store, transaction
 from store.errors import ConflictError, InputError, NotFoundError
+from store.guard import GuardedWorker, all_pixels, limits_for
 from store.media import Probe, digest_of, keep, media_path, probe
 from store.records import FrameTimes, Media
 from store.rows import utc_now
@@ -85,8 +86,9 @@ def give_all(db: sqlite_utils.Database, found: MediaFound, datasets: Sequence[st
 def take_in(data: Path, index: VideoIndex | None, names: Iterable[str], progress: Progress) -> MediaFound:
     """Keep and probe the file of each name, several at once. A known file costs one reading; a new one is also copied and decoded.
 
-    Decoding takes 0.3 to 0.6 s for a clip of 30 to 40 s in 640x480 on one core, 4 s for 30 s of 1080p. Without an index every name is
-    missing. A file that cannot be read is not kept. Raises StorageError when the disk refuses.
+    Files are decoded in child processes with limits of time and memory, so that none can stop or crash this one. Decoding takes 0.3 to
+    0.6 s for a clip of 30 to 40 s in 640x480 on one core, 4 s for 30 s of 1080p. Without an index every name is missing. A file that
+    cannot be read is not kept. Raises StorageError when the disk refuses.
     """
     paths = {name: index.find(name) if index else () for name in sorted(set(names))}
     missing = tuple(name for name, files in paths.items() if not files)
@@ -105,15 +107,16 @@ def take_in(data: Path, index: VideoIndex | None, names: Iterable[str], progress
 
 def _each(data: Path, paths: Mapping[str, Path], progress: Progress) -> Iterator[tuple[str, Media | Trouble]]:
     """Yield each name with what became of its file; a file is decoded on one core, and one core is left to the app."""
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
-        jobs = {pool.submit(_take, data, path): name for name, path in paths.items()}
+    # When this is stopped the worker ends first, and with it what is being decoded: nobody waits for that.
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool, GuardedWorker() as worker:
+        jobs = {pool.submit(_take, data, path, worker): name for name, path in paths.items()}
         try:
             for place, job in enumerate(as_completed(jobs)):
                 yield jobs[job], job.result()
                 progress((place + 1) / len(jobs), f"Video {place + 1} of {len(jobs)}: {jobs[job]}")
         finally:
             # After a full disk or Ctrl+C the rest need not be tried; otherwise nothing is left to cancel.
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ambiguous(index: VideoIndex, name: str, files: Sequence[Path]) -> Notice:
@@ -133,14 +136,14 @@ def state_of(db: sqlite_utils.Database, found: MediaFound, names: Iterable[str])
     )
 
 
-def _take(data: Path, path: Path) -> Media | Trouble:
+def _take(data: Path, path: Path, worker: GuardedWorker) -> Media | Trouble:
     """Return the file as the store knows it, kept and probed when it is new, or why it cannot be used."""
     try:
         digest = digest_of(path)
         with open_store(data) as db:
             known = get_media(db, digest)
         if known is None:
-            return _take_new(data, path, digest)
+            return _take_new(data, path, digest, worker)
         if known.health == UNREADABLE:
             return Trouble(path.name, known.health_reason or "")
         if not media_path(data, digest).is_file():
@@ -150,8 +153,9 @@ def _take(data: Path, path: Path) -> Media | Trouble:
         return Trouble(path.name, str(problem))
 
 
-def _take_new(data: Path, path: Path, digest: str) -> Media | Trouble:
-    size, found = path.stat().st_size, probe(path)
+def _take_new(data: Path, path: Path, digest: str, worker: GuardedWorker) -> Media | Trouble:
+    size = path.stat().st_size
+    found = _probed(path, size, worker)
     if found.health == UNREADABLE:
         return Trouble(path.name, found.health_reason or "")
     # The file first: a row never speaks of what is not there.
@@ -160,6 +164,14 @@ def _take_new(data: Path, path: Path, digest: str) -> Media | Trouble:
     with open_store(data) as db:
         add_media(db, media, FrameTimes(digest, found.frame_times.astype("<f8").tobytes()))
     return media
+
+
+def _probed(path: Path, size_bytes: int, worker: GuardedWorker) -> Probe:
+    """Return what a file holds, told by a child process: how long it may decode is known when the packets are counted."""
+    counted = worker.call(probe, path, False, limits=limits_for(size_bytes))
+    if counted.health == UNREADABLE:
+        return counted
+    return worker.call(probe, path, limits=limits_for(size_bytes, all_pixels(counted.frame_count, counted.width, counted.height)))
 
 
 def media_of(digest: str, name: str, size: int, found: Probe) -> Media:

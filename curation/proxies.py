@@ -12,11 +12,15 @@ from pathlib import Path
 from store.clips import media_without_proxy, set_health, set_proxy
 from store.database import open_store
 from store.errors import InputError, NotFoundError
-from store.media import keep, make_proxy, media_path
+from store.guard import GuardedWorker, Limits, all_pixels, limits_for
+from store.media import keep, media_path
+from store.proxy import make_proxy
 from store.records import Media
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK, LOG, WORK = "proxies.lock", "proxies.log", "proxies.tmp"
+_ENCODING = 4  # a damaged file is decoded and encoded twice, at 8 ns a pixel; 2 is what limits_for reckons with
+_ENCODER_BYTES = 8 << 30  # the encoder holds some frames a core: 2.5 GiB in all for 8K on two cores
 Progress = Callable[[float, str], None]
 
 
@@ -32,19 +36,20 @@ class ProxiesMade:
 def make_proxies(data: Path, progress: Progress = lambda share, text: None) -> ProxiesMade:
     """Make the copies that are missing and return what was made. About the clip's own duration each; never two makers at once.
 
-    A file whose copy cannot be made is noted as unreadable, with the reason, and its clips wait for another file.
+    A file whose copy cannot be made is noted as unreadable, with the reason, and its clips wait for another file. That goes for one that
+    crashes its decoder, takes too much memory or too long, too: files are decoded in a child process with limits.
     Raises StorageError when the disk refuses.
     """
     made: list[str] = []
     failed: list[tuple[str, str]] = []
     # Asked again after the lock is let go: a file may have come since, whose own maker found the lock held and went away.
     while waiting := _waiting(data):
-        with _sole_maker(data) as is_ours:
+        with _sole_maker(data) as is_ours, GuardedWorker() as worker:
             if not is_ours:
                 return ProxiesMade(tuple(made), tuple(failed), is_elsewhere=True)
             for place, media in enumerate(waiting):
                 progress(place / len(waiting), f"Playable copy {place + 1} of {len(waiting)}: {media.name}")
-                problem = _make(data, media)
+                problem = _make(data, media, worker)
                 if problem is None:
                     made.append(media.name)
                 else:
@@ -65,20 +70,23 @@ def _waiting(data: Path) -> list[Media]:
         return media_without_proxy(db)
 
 
-def _make(data: Path, media: Media) -> str | None:
+def _make(data: Path, media: Media, worker: GuardedWorker) -> str | None:
     """Make one copy; return None, or the reason why there is none."""
     # Only the holder of the lock is here, so what lies in the folder was left by a maker that was killed.
     shutil.rmtree(data / WORK, ignore_errors=True)
     (data / WORK).mkdir()
-    target = data / WORK / "proxy.mp4"
+    source, target = media_path(data, media.digest), data / WORK / "proxy.mp4"
+    limits = limits_for(media.bytes, _ENCODING * all_pixels(media.frame_count, media.width, media.height))
     try:
-        make_proxy(media_path(data, media.digest), target)
+        worker.call(make_proxy, source, target, limits=Limits(limits.seconds, _ENCODER_BYTES))
+        digest = keep(data, target)
     except (InputError, NotFoundError) as error:
+        reason = str(error).replace(str(source), media.name).replace(source.name, media.name)  # people do not know it by its digest
         with open_store(data) as db:
-            set_health(db, media.digest, "unreadable", str(error))
-        return str(error)
-    digest = keep(data, target)
-    shutil.rmtree(data / WORK)
+            set_health(db, media.digest, "unreadable", reason)
+        return reason
+    finally:
+        shutil.rmtree(data / WORK, ignore_errors=True)
     with open_store(data) as db:
         set_proxy(db, media.digest, digest)
     return None
