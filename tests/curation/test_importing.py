@@ -350,13 +350,14 @@ def test_subtitles_come_from_files_named_like_clip_or_video_and_broken_lines_are
         {**CLIP, "id": "latin", "video": "x"},
     ]
     summary = jsonl(tmp_path, *records, subtitles=folder)
-    assert told(summary) == [("film.en.srt", 6, "times"), ("latin.srt", 1, "file")]
+    assert told(summary) == [("film.en.srt", 6, "cue")]
+    assert [(warning.file, warning.field) for warning in summary.warnings if warning.field == "encoding"] == [("latin.srt", "encoding")]
     assert summary.rows_read == 5
     with open_store(tmp_path / "data") as db:
         said = {clip.external_id: [(line.start_s, line.text) for line in subtitles_of(db, clip.id)] for clip in list_clips(db)}
-    assert said == {"whole": [(1.0, "Hello"), (11.0, "Late")], "piece": [(1.0, "Late")], "own": [(1.0, "its own")], "latin": []}
+    assert said == {"whole": [(1.0, "Hello"), (11.0, "Late")], "piece": [(1.0, "Late")], "own": [(1.0, "its own")], "latin": [(1.0, "café")]}
     again = jsonl(tmp_path, *records, subtitles=folder)
-    assert (again.records["subtitles"].added, again.records["subtitles"].unchanged) == (0, 4)
+    assert (again.records["subtitles"].added, again.records["subtitles"].unchanged) == (0, 5)
 
 
 def test_pieces_of_one_source_share_a_split(tmp_path: Path) -> None:
