@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ import sqlite_utils
 from curation.votes import Votes, standing_edits, votes_by_candidate
 from store.annotations import final_annotations, first_annotations
 from store.candidates import list_candidates, list_generators
-from store.clips import get_media, get_qa_pair, list_clips
+from store.clips import get_media, get_qa_pair, list_clips, subtitles_of
 from store.decisions import list_rulings
 from store.errors import InputError
 from store.pairs import list_pairs
-from store.records import Annotation, Candidate, Clip, PreferencePair, QAPair
+from store.records import Annotation, Candidate, Clip, PreferencePair, QAPair, Subtitle
 from store.rows import digest_id
 
 PROMPTS = Path(__file__).resolve().parent.parent / "assets" / "prompts"
@@ -59,6 +60,7 @@ class Row:
     prompt: str
     reply: str  # SFT: the completion; DPO: the chosen text
     rejected: str | None  # None for SFT
+    context: Mapping[str, Any]  # what is said and where the viewer paused, as `_context` tells it
     source: Mapping[str, Any]  # ids to walk back by; no names of people
 
 
@@ -177,8 +179,9 @@ def _selection(db: sqlite_utils.Database, drafts: Sequence[_Draft], left_out: Co
         clip = clips[draft.candidate.clip_id]
         qa = get_qa_pair(db, draft.candidate.qa_id) if draft.candidate.qa_id else None
         prompt = prompt_for(prompts, draft.candidate.kind, qa)
-        problem = next(_problems(db, draft, clip, qa, splits, prompt), None)
-        row = None if problem else _row(draft, clip, qa, prompt)
+        lines = subtitles_of(db, clip.id)
+        problem = next(_problems(db, draft, clip, qa, splits, [prompt, *(line.text for line in lines)]), None)
+        row = None if problem else _row(draft, clip, qa, prompt, lines)
         told = (row.clip_id, row.kind, row.prompt, row.reply, row.rejected or "") if row else ()
         if row and told in seen:
             problem = "the same text of the same clip or question stands in another row"
@@ -191,7 +194,7 @@ def _selection(db: sqlite_utils.Database, drafts: Sequence[_Draft], left_out: Co
     return Selection(tuple(rows), dict(sorted(left_out.items())), digests)
 
 
-def _problems(db: sqlite_utils.Database, draft: _Draft, clip: Clip, qa: QAPair | None, splits: Mapping[str, str], prompt: str) -> Iterator[str]:
+def _problems(db: sqlite_utils.Database, draft: _Draft, clip: Clip, qa: QAPair | None, splits: Mapping[str, str], shown: Sequence[str]) -> Iterator[str]:
     """Yield why the draft cannot be a row, as the end of the sentence "left out because"."""
     media = get_media(db, clip.digest) if clip.digest else None
     if media is None:
@@ -202,19 +205,19 @@ def _problems(db: sqlite_utils.Database, draft: _Draft, clip: Clip, qa: QAPair |
         yield f"the same video is in the {splits[clip.id]} split under another name"
     if draft.candidate.kind == "rationale" and (qa is None or final_answer(qa) is None):
         yield "the data set withholds the answer"
-    texts = [draft.candidate.text, draft.rejected.text if draft.rejected else "", prompt, (qa and final_answer(qa)) or ""]
+    texts = [draft.candidate.text, draft.rejected.text if draft.rejected else "", *shown, (qa and final_answer(qa)) or ""]
     if any(_MARK.search(text) for text in texts):
         yield "a text holds a mark of a chat template, such as <|im_end|>"
     if draft.rejected and draft.rejected.text.strip() == draft.candidate.text.strip():
         yield "the chosen and the rejected text are the same"
 
 
-def _row(draft: _Draft, clip: Clip, qa: QAPair | None, prompt: str) -> Row:
+def _row(draft: _Draft, clip: Clip, qa: QAPair | None, prompt: str, lines: Sequence[Subtitle]) -> Row:
     start_s, end_s = _span(clip, qa)
     kind = draft.candidate.kind
     rejected = _reply(draft.rejected, qa) if draft.rejected else None
     words = prompt, _reply(draft.candidate, qa), rejected
-    return Row(draft.id, clip.split, kind, clip.id, clip.digest or "", start_s, end_s, *words, draft.source)
+    return Row(draft.id, clip.split, kind, clip.id, clip.digest or "", start_s, end_s, *words, _context(clip, qa, lines), draft.source)
 
 
 def _span(clip: Clip, qa: QAPair | None) -> tuple[float, float | None]:
@@ -224,6 +227,26 @@ def _span(clip: Clip, qa: QAPair | None) -> tuple[float, float | None]:
     start_s, end_s = clip.start_s + (qa.window_start_s or 0.0), clip.start_s + qa.window_end_s
     end_s = end_s if clip.end_s is None else min(end_s, clip.end_s)
     return (start_s, end_s) if start_s < end_s else (clip.start_s, clip.end_s)
+
+
+def _context(clip: Clip, qa: QAPair | None, lines: Sequence[Subtitle]) -> dict[str, Any]:
+    """Return the lines that are spoken in the row's span, the pause and, where the span is the question's own window, that window.
+
+    Seconds from the row's start: a line that has begun before it starts below 0.
+    """
+    start_s, end_s = _span(clip, qa)
+    shift_s, length_s = start_s - clip.start_s, math.inf if end_s is None else _seconds(end_s - start_s)
+    heard = [(_seconds(line.start_s - shift_s), _seconds(line.end_s - shift_s), line.text.strip()) for line in lines]
+    return {
+        "lines": [list(line) for line in sorted(heard) if line[0] < length_s and line[1] > 0 and line[2]],
+        "pause_s": None if qa is None or qa.pause_s is None else _seconds(qa.pause_s - shift_s),
+        "window_s": [0.0, length_s] if end_s is not None and (start_s, end_s) != (clip.start_s, clip.end_s) else None,
+    }
+
+
+def _seconds(value_s: float) -> float:
+    # To the microsecond: what a subtraction leaves behind is no time.
+    return round(value_s, 6)
 
 
 def _reply(candidate: Candidate, qa: QAPair | None) -> str:

@@ -82,6 +82,7 @@ def row_json(row: Row) -> dict[str, object]:
         "split": row.split,
         "kind": row.kind,
         "clip": {"id": row.clip_id, "digest": row.digest, "start_s": row.start_s, "end_s": row.end_s},
+        "context": row.context,
         "prompt": [{"role": "user", "content": row.prompt}],
         **{name: [{"role": "assistant", "content": text}] for name, text in replies.items()},
         "source": row.source,

@@ -1,22 +1,28 @@
-"""What a run is asked to do: RunConfig, frozen, a unit beside each field, and the presets of the form."""
+"""What a run is asked to do: RunConfig, frozen, a unit beside each field."""
 
 import json
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from store.errors import InputError
+from training.context import ContextPlan
 
 PIPELINE_CHECK = "pipeline-check"
 STAGES = ("sft", "dpo")
 QUANTISATIONS = ("nf4", "none")
 SCHEDULES = ("cosine", "linear", "constant")
 LOSSES = ("sigmoid", "sft", "ipo", "sigmoid_norm", "hinge", "apo_zero")
+COMPATS = ("none", "povqa")
+# How frames, lines and words become what the model sees.
+SHOWN = (
+    "layout", "frames", "longest_side_px", "selection", "pooling", "window_s", "compat", "keyframe", "hint", "pause_causal", "max_lines", "budget_tokens",
+)  # fmt: skip
 # What a DPO run takes over from its SFT run: a reference that saw other pixels or another base is no reference.
-LOCKED = ("model", "quantisation", "frames", "longest_side_px", "lora_rank", "lora_alpha", "lora_dropout")
+LOCKED = ("model", "quantisation", *SHOWN, "lora_rank", "lora_alpha", "lora_dropout")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class RunConfig:
     stage: str  # "sft" or "dpo"
     model: str  # "pipeline-check", a local folder, or a hub id such as Qwen/Qwen2.5-VL-3B-Instruct
     quantisation: str  # "nf4" (4 bits, double quantised) or "none" (bfloat16)
-    frames: int  # frames a clip, at the midpoints of equal parts of its span
+    frames: int  # pictures a clip, at most; a key frame comes on top
     longest_side_px: int  # pixels; larger frames are scaled down to it, smaller ones stay
     max_tokens: int  # tokens a row, those of the video included; a longer row is refused, never cut
     lora_rank: int  # columns of each low-rank factor
@@ -47,17 +53,45 @@ class RunConfig:
     loss_types: tuple[str, ...] = ()  # DPO: terms that are added up
     loss_weights: tuple[float, ...] = ()  # DPO: one weight a term
     parent_run: str | None = None  # DPO: id of the SFT run whose adapter is start and reference
+    # What is shown, as ContextPlan tells it. Configs that were written before these fields mean what stands here: frames as one video.
+    layout: str = "video"  # "video" (one video), "interleaved" (pictures, each with what is said then) or "block" (pictures, then the lines)
+    selection: str = "uniform"  # "uniform" over the clip, "near_ts" (nearest to the pause) or "all" (every window)
+    pooling: str = "none"  # "none" (a picture is one frame) or "WA", "WAE", "WAR", "BBLF" (a picture blends the frames of a window)
+    window_s: float = 1.0  # seconds a window
+    compat: str = "none"  # "none": all by true time; "povqa": choice and weights by frame count, as POVQA's public code has them
+    keyframe: str = "none"  # the frame at the pause: "none", "in_order" of time, or "last"
+    hint: bool = False  # whether a line before the question tells where the clip is paused
+    pause_causal: bool = False  # whether nothing after the pause is shown
+    max_lines: int = 0  # spoken lines a row, at most
+    budget_tokens: int = 0  # tokens of the user's turn, pictures included; what is least relevant is left out; 0: no such limit
 
     def __post_init__(self) -> None:
         """Raise InputError when a value is outside its range or two values contradict each other."""
         problems = _ranges(self) + _contradictions(self)
         if problems:
             raise InputError(problems[0])
+        self.context_plan()
 
     @property
     def random_weights(self) -> bool:
         """Whether the model is the tiny random one, which proves the pipeline and learns nothing of use."""
         return self.model == PIPELINE_CHECK
+
+    def context_plan(self) -> ContextPlan:
+        """Return how a row's context is built. Raises InputError when the values contradict each other."""
+        return ContextPlan(
+            layout=self.layout,
+            selection=self.selection,
+            frames=self.frames,
+            pooling=self.pooling,
+            window_s=self.window_s,
+            keyframe=self.keyframe,
+            hint=self.hint,
+            pause_causal=self.pause_causal,
+            max_lines=self.max_lines,
+            budget_tokens=self.budget_tokens or None,
+            candidates="povqa" if self.compat == "povqa" else "time",
+        )
 
     def to_json(self) -> str:
         """Return the config as JSON text with a line a field, in the order above."""
@@ -78,25 +112,11 @@ class RunConfig:
         unknown = sorted(set(values) - set(hints))
         if unknown:
             raise InputError(f"The run config has the unknown field {unknown[0]!r}. Known are: {', '.join(hints)}.")
-        needed = {field.name for field in fields(cls) if field.default is not None and field.default != ()}
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
         missing = [name for name in hints if name in needed and name not in values]
         if missing:
             raise InputError(f"The run config lacks the field {missing[0]!r}. Add it.")
         return cls(**{name: _typed(name, hints[name], value) for name, value in values.items()})
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Values to start from, with where they come from. `values` are fields of RunConfig."""
-
-    name: str
-    stage: str
-    origin: str
-    values: Mapping[str, Any]
-
-    def config(self, **changes: Any) -> RunConfig:
-        """Return the preset's config with `changes`; a DPO preset needs `parent_run`. Raises InputError."""
-        return RunConfig.from_values({**self.values, "stage": self.stage, **changes})
 
 
 def lock_problem(parent: RunConfig, config: RunConfig) -> str | None:
@@ -116,15 +136,16 @@ def _ranges(config: RunConfig) -> list[str]:
         _one_of("stage", config.stage, STAGES),
         _one_of("quantisation", config.quantisation, QUANTISATIONS),
         _one_of("schedule", config.schedule, SCHEDULES),
+        _one_of("compat", config.compat, COMPATS),
         None if config.model.strip() else 'model is empty. Give "pipeline-check", a local folder or a hub id.',
-        _between("frames", config.frames, 2, 768),
+        _between("frames", config.frames, 1, 768),
         _between("longest_side_px", config.longest_side_px, 28, 4096),
         _between("lora_dropout", config.lora_dropout, 0.0, 0.99),
         _between("warmup_share", config.warmup_share, 0.0, 0.99),
     ]
     for name in ("max_tokens", "lora_rank", "lora_alpha", "epochs", "batch_size", "accumulation", "checkpoint_steps"):
         problems.append(_between(name, getattr(config, name), 1, 10_000_000))
-    for name in ("max_steps", "validation_rows", "seed"):
+    for name in ("max_steps", "validation_rows", "seed", "max_lines", "budget_tokens"):
         problems.append(_between(name, getattr(config, name), 0, 2**31 - 1))
     for name in ("learning_rate", "max_grad_norm", "beta"):
         value = getattr(config, name)
@@ -135,8 +156,15 @@ def _ranges(config: RunConfig) -> list[str]:
 
 def _contradictions(config: RunConfig) -> list[str]:
     problems = []
-    if config.frames % 2:
-        problems.append(f"frames is {config.frames}, and Qwen2.5-VL reads frames in twos: the last one would be counted twice. Give {config.frames + 1}.")
+    if config.layout == "video" and config.frames % 2:
+        problems.append(f"frames is {config.frames}, and Qwen2.5-VL reads a video in twos: the last one would be counted twice. Give {config.frames + 1}.")
+    if config.layout == "video" and config.keyframe != "none":
+        problems.append(f"keyframe is {config.keyframe!r}, and a video, which Qwen2.5-VL reads in twos, has no room for it. Choose none or another layout.")
+    if config.budget_tokens >= config.max_tokens:
+        problems.append(
+            f"budget_tokens is {config.budget_tokens}, and a row may have {config.max_tokens} tokens (max_tokens) with its prompt and reply. "
+            "Give a smaller budget, or raise max_tokens."
+        )
     preference = {"beta": config.beta, "loss_types": config.loss_types, "parent_run": config.parent_run}
     if config.stage == "sft":
         given = [name for name, value in preference.items() if value]
@@ -189,6 +217,8 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         hint = next(part for part in get_args(hint) if part is not types.NoneType)
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_typed(name, get_args(hint)[0], item) for item in value)
+    if hint is bool and isinstance(value, bool):
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, float) and value.is_integer():
@@ -197,95 +227,3 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         wanted = "list" if get_origin(hint) is tuple else hint.__name__
         raise InputError(f"{name} is {value!r}, and must be of the type {wanted}.")
     return value
-
-
-_SFT_SAFE: Mapping[str, Any] = {
-    "model": "Qwen/Qwen2.5-VL-3B-Instruct",
-    "quantisation": "nf4",
-    "frames": 16,
-    "longest_side_px": 448,
-    "max_tokens": 8192,
-    "lora_rank": 16,
-    "lora_alpha": 32,
-    "lora_dropout": 0.05,
-    "learning_rate": 1e-4,
-    "schedule": "cosine",
-    "warmup_share": 0.05,
-    "epochs": 1,
-    "max_steps": 0,
-    "batch_size": 1,
-    "accumulation": 16,
-    "max_grad_norm": 1.0,
-    "checkpoint_steps": 50,
-    "validation_rows": 100,
-    "seed": 1,
-}
-
-PRESETS: tuple[Preset, ...] = (
-    Preset(
-        "Pipeline check (SFT)",
-        "sft",
-        "A tiny Qwen2.5-VL with random weights, built on the spot: proves the pipeline in a minute, learns nothing of use.",
-        {
-            **_SFT_SAFE,
-            "model": PIPELINE_CHECK,
-            "frames": 4,
-            "longest_side_px": 112,
-            "lora_rank": 8,
-            "lora_alpha": 16,
-            "learning_rate": 5e-3,
-            "epochs": 4,
-            "max_steps": 20,
-            "accumulation": 2,
-            "checkpoint_steps": 10,
-            "validation_rows": 8,
-        },
-    ),
-    Preset(
-        "Pipeline check (DPO)",
-        "dpo",
-        "For an SFT run of the pipeline check: a step size at which the tiny model moves in a few steps.",
-        {
-            **_SFT_SAFE,
-            "learning_rate": 1e-3,
-            "epochs": 4,
-            "max_steps": 20,
-            "accumulation": 2,
-            "checkpoint_steps": 10,
-            "validation_rows": 8,
-            "beta": 0.1,
-            "loss_types": ("sigmoid", "sft"),
-            "loss_weights": (1.0, 0.2),
-        },
-    ),
-    Preset("SFT safe", "sft", "ms-swift's default step size; 16 frames of at most 448 pixels.", _SFT_SAFE),
-    Preset(
-        "SFT POVQA",
-        "sft",
-        "arXiv 2510.01009: 7B, rank 32, 2 epochs. Its frames stand between subtitles; here they are one video.",
-        {
-            **_SFT_SAFE,
-            "model": "Qwen/Qwen2.5-VL-7B-Instruct",
-            "lora_rank": 32,
-            "lora_alpha": 32,
-            "learning_rate": 5e-5,
-            "warmup_share": 0.08,
-            "epochs": 2,
-            "accumulation": 8,
-        },
-    ),
-    Preset(
-        "DPO from SFT",
-        "dpo",
-        "arXiv 2510.01009's step size; the sft term keeps the chosen text likely when pairs are edits of one another.",
-        {
-            **_SFT_SAFE,
-            "learning_rate": 5e-6,
-            "warmup_share": 0.03,
-            "accumulation": 8,
-            "beta": 0.1,
-            "loss_types": ("sigmoid", "sft"),
-            "loss_weights": (1.0, 0.2),
-        },
-    ),
-)

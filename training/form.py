@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import InputError
-from training.config import LOCKED, LOSSES, PRESETS, QUANTISATIONS, SCHEDULES, Preset, RunConfig
+from training.config import COMPATS, LOCKED, LOSSES, QUANTISATIONS, SCHEDULES, RunConfig
+from training.context_plan import KEYFRAMES, LAYOUTS, POOLINGS, SELECTIONS
+from training.presets import PRESETS, Preset
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class FormField:
     name: str
     label: str  # with its unit
     info: str
-    kind: str = "integer"  # "text", "choice", "integer" or "number"
+    kind: str = "integer"  # "text", "choice", "switch", "integer" or "number"
     choices: tuple[str, ...] = ()
     stages: tuple[str, ...] = ("sft", "dpo")
 
@@ -24,8 +26,18 @@ class FormField:
 FIELDS: tuple[FormField, ...] = (
     FormField("model", "Model", "pipeline-check, a local folder, or a hub id such as Qwen/Qwen2.5-VL-3B-Instruct", "text"),
     FormField("quantisation", "Quantisation", "nf4: 4 bits a weight, less memory; none: bfloat16, faster", "choice", QUANTISATIONS),
-    FormField("frames", "Frames (a clip, even)", "at the midpoints of equal parts of the clip"),
+    FormField("layout", "Layout", "video: one video; interleaved: pictures, each with what is said then; block: pictures, then the lines", "choice", LAYOUTS),
+    FormField("frames", "Frames (a clip, at most)", "an even number in a video; the frame at the pause comes on top"),
     FormField("longest_side_px", "Longest side (pixels)", "larger frames are scaled down; the main dial of memory and time"),
+    FormField("selection", "Selection", "uniform over the clip, near_ts: nearest to the pause, all: every window", "choice", SELECTIONS),
+    FormField("pooling", "Pooling", "none: a picture is one frame; else it blends the frames of a window", "choice", POOLINGS),
+    FormField("window_s", "Window (seconds)", "that a pooled picture covers, and the grid of near_ts and all", "number"),
+    FormField("compat", "Compatible with", "none: all by true time; povqa: by frame count, as that public code chooses and weighs", "choice", COMPATS),
+    FormField("keyframe", "Frame at the pause", "in_order of time, or last; not in a video", "choice", KEYFRAMES),
+    FormField("hint", "Tell the pause", "a line before the question says where the clip is paused", "switch"),
+    FormField("pause_causal", "Nothing after the pause", "withholds frames and lines that come later", "switch"),
+    FormField("max_lines", "Spoken lines, at most (a row)", "the nearest to the pause stay"),
+    FormField("budget_tokens", "Budget (tokens of pictures and lines; 0: none)", "what is least relevant is left out and told"),
     FormField("max_tokens", "Longest row (tokens)", "video included; a longer row is refused, never cut"),
     FormField("lora_rank", "LoRA rank (columns)", "of each low-rank factor"),
     FormField("lora_alpha", "LoRA alpha (scale x rank)", "the update is scaled by alpha / rank"),

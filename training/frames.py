@@ -1,49 +1,61 @@
-"""Frames of clips for a model: which moments, how large, how many tokens, and a store of decoded frames for one run."""
+"""What a clip offers a model: how long it lasts, how large its pictures are, and how many tokens they take."""
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from store.errors import InputError, UserError
-from store.media import media_path, probe, read_frames
+from store.media import Probe, media_path, probe
 from training.rows import ClipSpan
 
-# Qwen2.5-VL: patches of 14 pixels, merged two by two, over pairs of frames.
+# Qwen2.5-VL: patches of 14 pixels, merged two by two; a video takes its frames in pairs.
 TOKEN_SIDE_PX = 28
 FRAMES_A_TOKEN = 2
 MIN_PIXELS = 4 * TOKEN_SIDE_PX**2
 MAX_PIXELS = 4096 * TOKEN_SIDE_PX**2
 
 
-@dataclass(frozen=True)
-class ClipFrames:
-    """Decoded frames of one span, on disk as a (frames, height, width, 3) uint8 array."""
-
-    path: Path
-    span_s: float
-    frames: int
-    height: int
-    width: int
+class Sized(Protocol):
+    """What is known of a video file; a Media of the store and a Probe are such."""
 
     @property
-    def tokens(self) -> int:
-        """The tokens that stand for these frames in a row."""
-        return visual_tokens(self.frames, self.height, self.width)
+    def width(self) -> int | None:
+        """Pixels, as shown."""
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the frames, mapped from disk and not writable."""
-        pixels: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
-        return pixels
+    @property
+    def height(self) -> int | None:
+        """Pixels, as shown."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """End of the last frame."""
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames shown."""
+
+    @property
+    def health_reason(self) -> str | None:
+        """Why something is not known."""
 
 
-def midpoints(start_s: float, end_s: float, count: int) -> NDArray[np.float64]:
-    """Return the midpoints, in seconds, of `count` equal parts of the span; shape (count,), ascending, none at an end."""
-    return start_s + (np.arange(count, dtype=np.float64) + 0.5) * ((end_s - start_s) / count)
+@dataclass(frozen=True)
+class Stretch:
+    """A clip as its file has it: where it ends, and the size in which its pictures are read."""
+
+    digest: str
+    start_s: float  # on the file's own clock
+    end_s: float
+    width: int  # pixels
+    height: int
+    fps: float | None = None  # frames a second on average; None: not known
+
+    @property
+    def length_s(self) -> float:
+        """How long the clip lasts."""
+        return self.end_s - self.start_s
 
 
 def scaled_size(width: int, height: int, longest_side_px: int) -> tuple[int, int]:
@@ -70,61 +82,64 @@ def grid_size(height: int, width: int) -> tuple[int, int]:
     return rows, columns
 
 
-def visual_tokens(frames: int, height: int, width: int) -> int:
-    """Return how many tokens `frames` pictures of this size (pixels) take in Qwen2.5-VL."""
+def picture_tokens(height: int, width: int) -> int:
+    """Return how many tokens a picture of this size (pixels) takes in Qwen2.5-VL, and a pair of frames of a video too."""
     rows, columns = grid_size(height, width)
-    return -(-frames // FRAMES_A_TOKEN) * (rows // TOKEN_SIDE_PX) * (columns // TOKEN_SIDE_PX)
+    return (rows // TOKEN_SIDE_PX) * (columns // TOKEN_SIDE_PX)
 
 
-def decode_all(root: Path, clips: Sequence[ClipSpan], count: int, longest_side_px: int, on_progress: Callable[[int], None]) -> dict[ClipSpan, ClipFrames]:
-    """Decode `count` frames of every clip into `root`/frames, each once; about 0.2 s a clip, and 3 bytes a pixel on disk.
+def video_tokens(frames: int, height: int, width: int) -> int:
+    """Return how many tokens `frames` frames of this size (pixels) take as one video."""
+    return -(-frames // FRAMES_A_TOKEN) * picture_tokens(height, width)
 
-    `root` is a run directory or a data directory: media lie in both alike.
 
-    `on_progress` hears how many clips are done. What is there already is not decoded again.
+def stretch_of(clip: ClipSpan, found: Sized, longest_side_px: int) -> Stretch:
+    """Return how a clip lies in its file, and the size in which its pictures are read.
+
+    Raises InputError when size or end are not known, when the clip lies behind the file's end, and for a picture that the model refuses.
+    """
+    if found.width is None or found.height is None:
+        raise InputError(found.health_reason or "The size of its video is not known.")
+    width, height = scaled_size(found.width, found.height, longest_side_px)
+    grid_size(height, width)
+    ends_s = [end_s for end_s in (clip.end_s, found.duration_s) if end_s is not None]
+    if not ends_s:
+        raise InputError(found.health_reason or "How long the file lasts is not known, so its end must be given.")
+    if found.duration_s is not None and found.duration_s <= clip.start_s:
+        raise InputError(f"It starts at {clip.start_s:g} s, and the file lasts {found.duration_s:g} s. Correct its span.")
+    fps = found.frame_count / found.duration_s if found.frame_count and found.duration_s else None
+    # Data sets round up: the file has the last word on where it ends.
+    return Stretch(clip.digest, clip.start_s, min(ends_s), width, height, fps)
+
+
+def look_at(root: Path, clips: Iterable[ClipSpan], longest_side_px: int, on_progress: Callable[[int], None]) -> dict[ClipSpan, Stretch]:
+    """Return how each clip lies in its file; reads the list of packets of each file once and decodes one frame.
+
+    `root` is a run directory or a data directory: media lie in both alike. `on_progress` hears how many clips are done.
     Raises InputError with all unreadable clips at once, so that one run tells the whole of what is to be mended.
     """
-    folder = root / "frames"
-    folder.mkdir(exist_ok=True)
-    decoded: dict[ClipSpan, ClipFrames] = {}
+    found: dict[str, Probe] = {}
+    stretches: dict[ClipSpan, Stretch] = {}
     problems: dict[str, None] = {}
     for number, clip in enumerate(dict.fromkeys(clips), start=1):
         try:
-            decoded[clip] = _decode(media_path(root, clip.digest), folder, clip, count, longest_side_px)
+            if clip.digest not in found:
+                # Not decoded: damage, if any, shows when the frames are read.
+                found[clip.digest] = probe(media_path(root, clip.digest), decode=False)
+            stretches[clip] = stretch_of(clip, found[clip.digest], longest_side_px)
         except UserError as error:
             problems[f"{clip.id}: {error}"] = None
         on_progress(number)
     if problems:
-        shown = "\n".join(list(problems)[:20])
-        raise InputError(f"{len(problems)} clips could not be read; mend or leave out their rows.\n{shown}")
-    return decoded
+        raise unreadable(problems)
+    return stretches
 
 
-def _decode(media: Path, folder: Path, clip: ClipSpan, count: int, longest_side_px: int) -> ClipFrames:
-    end_s = _end_s(media, clip)
-    key = hashlib.sha256(f"{clip.digest} {clip.start_s!r} {end_s!r} {count} {longest_side_px}".encode()).hexdigest()
-    path = folder / f"{key[:32]}.npy"
-    if not path.exists():
-        pixels = read_frames(media, [float(t) for t in midpoints(clip.start_s, end_s, count)], longest_side_px).pixels
-        part = path.with_suffix(".part")
-        with part.open("wb") as stream:
-            np.save(stream, np.ascontiguousarray(pixels))
-        part.rename(path)
-    frames, height, width, _ = np.load(path, mmap_mode="r").shape
-    grid_size(height, width)
-    return ClipFrames(path, end_s - clip.start_s, frames, height, width)
-
-
-def _end_s(media: Path, clip: ClipSpan) -> float:
-    if clip.end_s is not None:
-        return clip.end_s
-    # Not decoded: damage, if any, shows when the frames are read.
-    found = probe(media, decode=False)
-    if found.duration_s is None:
-        raise InputError(found.health_reason or "How long the file lasts is not known, so its end must be given.")
-    if found.duration_s <= clip.start_s:
-        raise InputError(f"It starts at {clip.start_s:g} s, and the file lasts {found.duration_s:g} s. Correct its span.")
-    return found.duration_s
+def unreadable(problems: Iterable[str]) -> InputError:
+    """Return the error that names the first twenty of the clips that could not be read, "clip: why" each."""
+    named = list(problems)
+    shown = "\n".join(named[:20])
+    return InputError(f"{len(named)} clips could not be read; mend or leave out their rows.\n{shown}")
 
 
 def _down(side: float) -> int:

@@ -48,7 +48,8 @@ SPECIAL_TOKENS = [
 TEMPLATE = (
     "{% for turn in messages %}<|im_start|>{{ turn.role }}\n"
     "{% if turn.content is string %}{{ turn.content }}{% else %}{% for part in turn.content %}"
-    "{% if part.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+    "{% if part.type == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -113,19 +114,25 @@ def build_tiny(folder: Path, texts: list[str], seed: int) -> None:
     It proves that every part fits, on any machine, without a download. It knows nothing and learns nothing of use.
     """
     set_seed(seed)
-    tokenizer = _tiny_tokenizer(texts)
-    pixels = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 768}
-    patches = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": pixels}
-    Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**patches),
-        video_processor=Qwen2VLVideoProcessor(**patches),
-        tokenizer=tokenizer,
-        chat_template=TEMPLATE,
-    ).save_pretrained(folder)
+    processor = tiny_processor(texts)
+    processor.save_pretrained(folder)
+    tokenizer = processor.tokenizer
     model = Qwen2_5_VLForConditionalGeneration(_tiny_config(tokenizer)).to(torch.bfloat16)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
+
+
+def tiny_processor(texts: list[str]) -> ProcessorMixin:
+    """Return the processor of the tiny model, its tokenizer trained on `texts`; pictures are cut as the large models' processors cut them."""
+    pixels = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 768}
+    patches = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": pixels}
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**patches),
+        video_processor=Qwen2VLVideoProcessor(**patches),
+        tokenizer=_tiny_tokenizer(["system user assistant", *texts]),
+        chat_template=TEMPLATE,
+    )
 
 
 def _from(source: str, load: Callable[..., Any], **options: Any) -> Any:

@@ -1,17 +1,19 @@
-"""What a run would be trained on, counted before it is started: rows, words, tokens of the video and of the text."""
+"""What a run would be trained on, counted before it is started: rows, words, tokens of the pictures and of the text; and what is not sound."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-from store.errors import UserError
+from store.errors import InputError, UserError
 from store.records import Media
 from training.config import PIPELINE_CHECK, RunConfig
-from training.frames import grid_size, scaled_size, visual_tokens
+from training.frames import grid_size, scaled_size, stretch_of
 from training.markdown import plain, plain_cell
-from training.rows import ClipSpan, FrozenSet, Row, planned_rows, summarise, total_steps
+from training.rows import FrozenSet, Row, planned_rows, summarise, total_steps
+from training.views import view_of
 
-# A text is counted only up to so many rows: the page must answer at once.
+# Texts and pictures are counted only up to so many rows: the page must answer at once, and the run counts all before it decodes any.
 COUNTED_ROWS = 2000
 
 
@@ -27,12 +29,15 @@ class Known:
         return f"unknown ({self.reason})" if self.value is None else f"{self.value:,}"
 
 
-def clip_tokens(media: Media | None, frames: int, longest_side_px: int) -> Known:
-    """Return the tokens that the frames of a clip take, exact by Qwen2.5-VL's rule."""
+def visual_tokens(row: Row, media: Media | None, config: RunConfig) -> Known:
+    """Return the tokens that the pictures of a row take, exact by Qwen2.5-VL's rule unless a budget takes some of them away.
+
+    Raises InputError when nothing of the clip can be shown with this config.
+    """
     if media is None or media.width is None or media.height is None:
         return Known(None, "the size of its video is not known")
-    width, height = scaled_size(media.width, media.height, longest_side_px)
-    return Known(visual_tokens(frames, height, width))
+    plan = replace(config.context_plan(), budget_tokens=None)
+    return Known(view_of(row, stretch_of(row.clip, media, config.longest_side_px), plan, len).visual_tokens)
 
 
 def text_tokens(rows: Sequence[Row], model: str) -> Known:
@@ -66,28 +71,51 @@ def describe(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | N
         f"This run: {len(train):,} training rows, {total_steps(len(train), config):,} optimiser steps, {len(held_out):,} held-out rows scored before and after."
     )
     lines.append(_video_line(train, config, media))
-    lines.append(f"Text tokens of the training rows: {plain(str(text_tokens(train, config.model)))}.")
+    lines.append(f"Text tokens of prompts and replies of the training rows: {plain(str(text_tokens(train, config.model)))}.")
     return "\n\n".join(lines)
 
 
 def row_problem(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | None]) -> str | None:
-    """Return the sentence that says which clip alone fills a row, so that the run would be refused after its start, or None."""
+    """Return the sentence that says why the run would be refused after its start, or None.
+
+    That is a clip whose file is damaged, or one whose pictures alone fill a row.
+    """
     rows = [row for part in planned_rows(frozen.rows, config) for row in part]
-    counts = _clip_counts(rows, config, media)
-    known = {clip.id: count.value for clip, count in counts.items() if count.value is not None}
-    # A row has a text beside its video, so one that the video fills exactly is too long as well.
-    long = {name: tokens for name, tokens in known.items() if tokens >= config.max_tokens}
-    if not long:
+    damaged = {row.clip.id: found for row in rows if (found := media.get(row.clip.digest)) and found.health != "ok"}
+    if damaged:
+        name, found = next(iter(damaged.items()))
+        return (
+            f"The video of {len(damaged):,} clips is not sound, so that nothing is trained on it: that of {name} is {found.health}. "
+            f"{found.health_reason or ''} Freeze the set again: rows of such clips are then left out."
+        )
+    counts, hidden = _counts(rows, config, media)
+    if hidden:
+        return f"Of {len(hidden):,} clips nothing can be shown with these settings. {next(iter(hidden))}: {next(iter(hidden.values()))}"
+    # A row has a text beside its pictures, so one that they fill exactly is too long as well.
+    long = {clip: count.value for clip, count in counts if count.value is not None and count.value >= config.max_tokens}
+    if not long or config.budget_tokens:
         return None
     worst = max(long, key=lambda name: long[name])
     return (
         f"The video of {len(long):,} clips leaves no room for a text: {worst} takes {long[worst]:,} visual tokens, and a row may have {config.max_tokens:,} "
-        "tokens in all. Raise the longest row, or take fewer frames or a smaller longest side."
+        "tokens in all. Raise the longest row, set a budget, or take fewer frames or a smaller longest side."
     )
 
 
-def _clip_counts(rows: Sequence[Row], config: RunConfig, media: Mapping[str, Media | None]) -> dict[ClipSpan, Known]:
-    return {row.clip: clip_tokens(media.get(row.clip.digest), config.frames, config.longest_side_px) for row in rows}
+def _counts(rows: Iterable[Row], config: RunConfig, media: Mapping[str, Media | None]) -> tuple[list[tuple[str, Known]], dict[str, str]]:
+    """Return (clip, visual tokens) of the first rows that differ in their pictures, and clip -> why nothing of it can be shown.
+
+    Rows of one clip with the same pause and window show the same pictures, whatever they ask; only povqa's choice looks at lines.
+    """
+    counts: list[tuple[str, Known]] = []
+    hidden: dict[str, str] = {}
+    silent = rows if config.compat == "povqa" else (replace(row, context=replace(row.context, lines=())) for row in rows)
+    for row in islice({(row.clip, row.context): row for row in silent}.values(), COUNTED_ROWS):
+        try:
+            counts.append((row.clip.id, visual_tokens(row, media.get(row.clip.digest), config)))
+        except InputError as error:
+            hidden[row.clip.id] = str(error)
+    return counts, hidden
 
 
 def _table(counts: Mapping[tuple[str, str], int]) -> str:
@@ -99,17 +127,27 @@ def _table(counts: Mapping[tuple[str, str], int]) -> str:
 
 
 def _video_line(rows: Sequence[Row], config: RunConfig, media: Mapping[str, Media | None]) -> str:
-    counts = _clip_counts(rows, config, media)
-    known = [count.value for count in counts.values() if count.value is not None]
+    counts = [count for _, count in _counts(rows, config, media)[0]]
+    known = [count.value for count in counts if count.value is not None]
     if not known:
-        return f"Visual tokens a clip: {next(iter(counts.values()))}."
+        return f"Visual tokens a row: {plain(str(counts[0])) if counts else 'unknown'}."
     low, high = min(known), max(known)
     span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     unknown = f"; {len(counts) - len(known)} clips of unknown size" if len(known) < len(counts) else ""
     largest = max((item for item in (media.get(row.clip.digest) for row in rows) if item and item.width and item.height), key=_area)
     width, height = scaled_size(largest.width or 1, largest.height or 1, config.longest_side_px)
     rows_px, columns_px = grid_size(height, width)
-    return f"Visual tokens a clip: {span} ({config.frames} frames, the largest of {columns_px} x {rows_px} pixels{unknown})."
+    first = f"; of the first {COUNTED_ROWS:,} that differ" if len(counts) == COUNTED_ROWS else ""
+    budget = f"; the budget of {config.budget_tokens:,} tokens may leave some out" if config.budget_tokens else ""
+    return f"Visual tokens a row: {span} ({_pictures(config)}, the largest of {columns_px} x {rows_px} pixels{unknown}{first}{budget})."
+
+
+def _pictures(config: RunConfig) -> str:
+    if config.layout == "video":
+        return f"{config.frames} frames as one video"
+    key = " and the one at the pause" if config.keyframe != "none" else ""
+    count = "every window" if config.selection == "all" else f"at most {config.frames}"
+    return f"{count}{key}, as pictures"
 
 
 def _area(media: Media) -> int:

@@ -1,4 +1,4 @@
-"""What the child knows before it loads a model: the rows it will use and their decoded frames."""
+"""What the child knows before it loads a library: the rows it will use and how their clips lie in their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from training.config import RunConfig
-from training.frames import ClipFrames, decode_all
+from training.frames import Stretch, look_at
 from training.rows import ClipSpan, Row, load_set, planned_rows
 
 
@@ -36,25 +36,26 @@ class RunPlan:
     config: RunConfig
     train: tuple[Row, ...]
     held_out: tuple[Row, ...]
-    frames: Mapping[ClipSpan, ClipFrames]
+    stretches: Mapping[ClipSpan, Stretch]
     rows_in_set: int
 
 
 def plan_run(directory: Path, config: RunConfig, reporter: Reporter) -> RunPlan:
-    """Return the plan of the run in `directory`; decodes every clip it needs once, 0.2 s a clip.
+    """Return the plan of the run in `directory`; looks at every clip it needs once, without decoding it.
 
-    Raises what `load_set` and `decode_all` raise, and Stopped when asked to between two clips.
+    Raises what `load_set` and `look_at` raise, and Stopped when asked to between two clips.
     """
     reporter.emit("phase", phase="reading the rows")
     frozen = load_set(directory / "dataset")
     train, held_out = planned_rows(frozen.rows, config)
     clips = [row.clip for row in (*train, *held_out)]
-    reporter.emit("phase", phase=f"decoding {len(set(clips))} clips")
+    reporter.emit("phase", phase=f"looking at {len(set(clips))} clips")
+    stretches = look_at(directory, clips, config.longest_side_px, lambda done: heed(reporter, "looked", done))
+    return RunPlan(directory, config, train, held_out, stretches, len(frozen.rows))
 
-    def on_progress(done: int) -> None:
-        reporter.emit("decoded", clips=done)
-        if reporter.stop_asked():
-            raise Stopped
 
-    frames = decode_all(directory, clips, config.frames, config.longest_side_px, on_progress)
-    return RunPlan(directory, config, train, held_out, frames, len(frozen.rows))
+def heed(reporter: Reporter, kind: str, done: int) -> None:
+    """Tell that so many clips are done. Raises Stopped when the run was asked to end."""
+    reporter.emit(kind, clips=done)
+    if reporter.stop_asked():
+        raise Stopped

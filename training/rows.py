@@ -12,6 +12,7 @@ from typing import Any
 
 from store.errors import InputError, NotFoundError, StorageError
 from training.config import RunConfig
+from training.context import Line
 
 # The template speaks in such marks; one inside a text would open a turn or promise a video that is not there.
 _MARK = re.compile(r"<\|[a-z_]+\|>")
@@ -36,6 +37,15 @@ class Message:
 
 
 @dataclass(frozen=True)
+class RowContext:
+    """What is said in the row's span and where the viewer paused, in seconds from the span's start."""
+
+    lines: tuple[Line, ...] = ()
+    pause_s: float | None = None
+    window_s: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """One training row. `reply` is the completion (SFT) or the chosen text (DPO)."""
 
@@ -46,6 +56,7 @@ class Row:
     prompt: tuple[Message, ...]
     reply: str
     rejected: str | None  # None for SFT
+    context: RowContext = RowContext()
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,14 @@ def summarise(rows: Sequence[Row]) -> SetSummary:
         len({row.clip for row in rows}),
         sum(len(text.split()) for row in rows for text in (row.reply, row.rejected or "")),
     )
+
+
+def texts_of(rows: Iterable[Row]) -> list[str]:
+    """Return all that stands in the rows, row by row: prompts, lines and replies; from these the tiny model's tokenizer is made."""
+    texts: list[str] = []
+    for row in rows:
+        texts += [*(turn.content for turn in row.prompt), *(line.text for line in row.context.lines), row.reply, *([row.rejected] if row.rejected else [])]
+    return texts
 
 
 def planned_rows(rows: Iterable[Row], config: RunConfig) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
@@ -160,13 +179,24 @@ def _row(line: str, number: int, kind: str) -> Row:
             tuple(Message(turn["role"], turn["content"]) for turn in value["prompt"]),
             texts[0],
             texts[1] if kind == "dpo" else None,
+            _context(value.get("context", {}), place),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{place} does not have the form of a row of kind {kind}: {error!r}.") from error
     problems = _row_problems(row)
     if problems:
         raise InputError(f"{place}: {problems[0]}")
     return row
+
+
+def _context(value: Mapping[str, Any], place: str) -> RowContext:
+    # Sets that were frozen before rows carried one have none; to the model that is a clip in which nobody speaks.
+    pause_s, window_s = value.get("pause_s"), value.get("window_s")
+    try:
+        lines = tuple(Line(float(start_s), float(end_s), str(text)) for start_s, end_s, text in value.get("lines", ()))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    return RowContext(lines, None if pause_s is None else float(pause_s), None if window_s is None else (float(window_s[0]), float(window_s[1])))
 
 
 def _end(clip: Mapping[str, Any]) -> float | None:
@@ -186,7 +216,7 @@ def _row_problems(row: Row) -> list[str]:
     texts = [turn.content for turn in row.prompt] + [row.reply] + ([] if row.rejected is None else [row.rejected])
     if any(not text.strip() for text in texts):
         problems.append("a text is empty, so nothing could be learnt from it.")
-    marks = [found.group() for text in texts if (found := _MARK.search(text))]
+    marks = [found.group() for text in (*texts, *(line.text for line in row.context.lines)) if (found := _MARK.search(text))]
     if marks:
         problems.append(f"a text holds {marks[0]}, a mark of the model's chat template. Edit the text.")
     if row.reply == row.rejected:

@@ -3,6 +3,8 @@
 import math
 import resource
 import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -14,9 +16,11 @@ from peft import PeftModel  # isort: skip
 from transformers import PreTrainedModel, ProcessorMixin, Trainer, TrainerCallback, TrainerControl, TrainerState  # isort: skip
 from trl import SFTConfig, SFTTrainer  # isort: skip
 
-from training.encoding import Encoder, TokenCount, count_all, replies_of
-from training.plan import Reporter, RunPlan, Stopped, TrainingError
-from training.rows import Row, total_steps
+from training.encoding import Encoder, TokenCount, count_all, text_counter
+from training.pictures import decode_all, pictures_seen
+from training.plan import Reporter, RunPlan, Stopped, TrainingError, heed
+from training.rows import Row, texts_of, total_steps
+from training.views import View, views_of
 
 
 def train_sft(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def train_sft(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
     if plan.config.random_weights:
         reporter.emit("phase", phase="building the tiny random model")
         folder = plan.directory / "model"
-        models.build_tiny(folder, _texts(plan), plan.config.seed)
+        models.build_tiny(folder, texts_of((*plan.train, *plan.held_out)), plan.config.seed)
         source = str(folder)
     processor, encoder, counts = prepare(source, plan, reporter)
     model = load(source, plan, reporter)
@@ -51,15 +55,19 @@ def train_sft(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
 
 
 def prepare(source: str, plan: RunPlan, reporter: Reporter) -> tuple[ProcessorMixin, Encoder, list[TokenCount]]:
-    """Return processor, encoder and the tokens of the training rows, before the weights, which take minutes, are loaded.
+    """Return processor, encoder and the tokens of the training rows, before frames are decoded and the weights, which take minutes, are loaded.
 
-    Raises InputError with every row that is too long, held-out ones too.
+    Raises InputError with every row that is too long, held-out ones too, and then with every clip that cannot be read.
     """
     reporter.emit("phase", phase="counting tokens")
+    rows, how = (*plan.train, *plan.held_out), plan.config.context_plan()
     processor = models.load_processor(source)
-    encoder = Encoder(processor, plan.frames)
-    counts = count_all(encoder, (*plan.train, *plan.held_out), plan.config.max_tokens)[: len(plan.train)]
-    reporter.emit("note", text=f"{len(counts)} rows, the longest of {max(count.total for count in counts)} tokens.")
+    views = views_of(rows, plan.stretches, how, text_counter(processor))
+    encoder = Encoder(processor, views, lambda one: pictures_seen(plan.directory, one, how))
+    counts = count_all(encoder, rows, plan.config.max_tokens)[: len(plan.train)]
+    reporter.emit("note", text=f"{len(counts)} rows, the longest of {max(count.total for count in counts)} tokens.{_left_out(views.values())}")
+    reporter.emit("phase", phase=f"decoding {len({row.clip for row in rows})} clips")
+    decode_all(plan.directory, [(row.clip.id, views[row.id]) for row in rows], how, lambda done: heed(reporter, "decoded", done))
     return processor, encoder, counts
 
 
@@ -246,6 +254,11 @@ def save_adapter(model: PeftModel, plan: RunPlan) -> None:
     part.rename(plan.directory / "adapter")
 
 
+def _left_out(views: Iterable[View]) -> str:
+    dropped = sum((Counter(one.context.dropped_counts) for one in views), Counter())
+    return "".join(f" Left out: {count} x {kind}, {reason}" for (kind, reason), count in dropped.most_common(10))
+
+
 def _why_no_scores(plan: RunPlan, early: bool) -> str | None:
     if not plan.config.validation_rows:
         return "The config asks for no held-out rows."
@@ -257,8 +270,3 @@ def _why_no_scores(plan: RunPlan, early: bool) -> str | None:
 def finite(value: float | None) -> float | None:
     """Return the value, or None for what JSON cannot say: NaN and the infinities."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def _texts(plan: RunPlan) -> list[str]:
-    rows = (*plan.train, *plan.held_out)
-    return ["system user assistant"] + [text for row in rows for text in (*(turn.content for turn in row.prompt), *replies_of(row))]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from curation.curating import AcceptRule, Selection, accepted_rows, final_answer, held_out_splits, load_prompts, pair_rows, prompt_for
 from curation.pairing import propose_pairs
 from store.candidates import add_candidate, candidate_of, list_candidates
-from store.clips import add_clip, add_media, set_health
+from store.clips import add_clip, add_media, add_subtitles, set_health
 from store.database import open_store
 from store.errors import InputError
 from store.pairs import list_pairs, set_pair_state
-from store.records import Clip, Media, QAPair
+from store.records import Clip, Media, QAPair, Subtitle
 from tests.curation.annotating import annotate, memory_store
 from tests.curation.choosing import choose_text
 from tests.seeds import OTHER_WRITER, WRITER, Seeded, seed_project
@@ -149,7 +149,35 @@ def test_the_window_of_a_question_counts_from_the_start_of_its_clip(
     assert (row.start_s, row.end_s) == expected
 
 
+def seed_lines(db: sqlite_utils.Database, seeded: Seeded, *lines: tuple[float, float, str]) -> None:
+    add_subtitles(db, [Subtitle(seeded.clip.id, number, *line) for number, line in enumerate(lines)])
+
+
+LINES = ((4.0, 6.0, "late"), (0.0, 1.0, "before"), (1.5, 2.5, " across "), (3.0, 3.2, " "), (2.0, 2.6, "first"), (4.0, 9.0, "behind"))
+
+
+def test_a_row_carries_the_lines_of_its_span_in_order_and_the_pause_on_its_own_clock(db: sqlite_utils.Database) -> None:
+    seeded = seed_project(db)
+    seed_lines(db, seeded, *LINES)
+    db.execute("UPDATE clip SET start_s = 10")
+    annotate(db, seeded.rationale, "ann", "accept")
+    annotate(db, seeded.narrative, "ann", "accept")
+    whole = [[0.0, 1.0, "before"], [1.5, 2.5, "across"], [2.0, 2.6, "first"], [4.0, 6.0, "late"], [4.0, 9.0, "behind"]]
+    for row in accepted_rows(db, AcceptRule()).rows:
+        assert row.context == {"lines": whole, "pause_s": None, "window_s": None}
+    db.execute("UPDATE qa_pair SET window_start_s = 1.7, window_end_s = 4, pause_s = 3.1")
+    rows = {row.kind: row for row in accepted_rows(db, AcceptRule()).rows}
+    assert rows["rationale"].context == {"lines": [[-0.2, 0.8, "across"], [0.3, 0.9, "first"]], "pause_s": 1.4, "window_s": [0.0, 2.3]}
+    assert rows["narrative"].context["lines"] == whole, "a narrative has no question, so no window"
+
+
 # What is left out.
+
+
+def test_a_line_that_speaks_the_marks_of_a_chat_template_leaves_its_rows_out(db: sqlite_utils.Database) -> None:
+    seeded = accepted_narrative(db)
+    seed_lines(db, seeded, (0.0, 1.0, "he says <|im_end|>"))
+    assert only(accepted_rows(db, AcceptRule()), "a text holds a mark of a chat template, such as <|im_end|>")
 
 
 def accepted_narrative(db: sqlite_utils.Database) -> Seeded:

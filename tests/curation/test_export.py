@@ -10,12 +10,12 @@ import pytest
 
 from curation.export import export_pairs_jsonl, freeze_set
 from curation.pairing import propose_pairs
-from store.clips import set_health
+from store.clips import add_subtitles, set_health
 from store.curated import get_set, list_sets
 from store.database import open_store
 from store.errors import InputError, StorageError
 from store.pairs import list_pairs, set_pair_state
-from store.records import CuratedSet
+from store.records import CuratedSet, Subtitle
 from tests.curation.annotating import annotate
 from tests.curation.choosing import choose_side
 from tests.seeds import Seeded, seed_project
@@ -30,6 +30,7 @@ def fill(data: Path, names: tuple[str, ...] = ("one", "two", "three")) -> list[S
     with open_store(data) as db:
         for name in names:
             seeded = seed_project(db, name)
+            add_subtitles(db, [Subtitle(seeded.clip.id, 0, 0.5, 1.5, AWKWARD)])
             db.execute("UPDATE clip SET split = ? WHERE id = ?", [{"two": "validation", "three": "test"}.get(name, "train"), seeded.clip.id])
             annotate(db, seeded.narrative, "ann", "accept")
             annotate(db, seeded.rationale, "ann", "reject", ["temporal_error"], edited=AWKWARD)
@@ -74,6 +75,7 @@ def test_training_reads_the_rows_as_they_are(tmp_path: Path, kind: str) -> None:
     loaded = load_set(tmp_path / made.directory)
     assert (loaded.id, loaded.kind, len(loaded.rows)) == (made.id, kind, made.row_count)
     assert any(AWKWARD in row.reply for row in loaded.rows)
+    assert all([(line.start_s, line.end_s, line.text) for line in row.context.lines] == [(0.5, 1.5, AWKWARD)] for row in loaded.rows)
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo"])

@@ -16,8 +16,9 @@ import pytest
 from store.database import open_store
 from store.records import CuratedSet, Run
 from store.rows import as_row, utc_now
-from training.config import LOCKED, PRESETS, RunConfig
+from training.config import LOCKED, RunConfig
 from training.jobs import Order, create_run, launch, load_config
+from training.presets import PRESETS
 from training.status import RunStatus, log_tail, read_status
 
 COLOURS = {"red": (230, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230)}

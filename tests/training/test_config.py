@@ -1,14 +1,16 @@
 """What a run config refuses, and that it survives its own writing."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import MISSING, asdict, fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import InputError
-from training.config import LOCKED, PRESETS, Preset, RunConfig, lock_problem
+from training.config import LOCKED, RunConfig, lock_problem
+from training.context import PRESETS as PLANS
+from training.presets import PRESETS, Preset, plan_values
 
 
 def config_of(preset: Preset) -> RunConfig:
@@ -29,6 +31,7 @@ def test_every_preset_is_a_config_and_survives_its_own_writing(preset: Preset) -
 def test_the_presets_carry_the_published_values() -> None:
     povqa = next(preset.config() for preset in PRESETS if preset.name == "SFT POVQA")
     assert (povqa.lora_rank, povqa.lora_alpha, povqa.learning_rate, povqa.warmup_share, povqa.epochs) == (32, 32, 5e-5, 0.08, 2)
+    assert (povqa.layout, povqa.frames, povqa.keyframe, povqa.pooling, povqa.compat) == ("interleaved", 16, "last", "BBLF", "povqa")
     from_sft = next(config_of(preset) for preset in PRESETS if preset.name == "DPO from SFT")
     assert (from_sft.loss_types, from_sft.learning_rate, from_sft.max_grad_norm) == (("sigmoid", "sft"), 5e-6, 1.0)
 
@@ -39,7 +42,7 @@ def test_an_unknown_field_is_refused_by_name(name: str) -> None:
         RunConfig.from_json(json.dumps({**asdict(SFT), name: 1}))
 
 
-@given(st.sampled_from([name for name, value in asdict(SFT).items() if value is not None and value != ()]))
+@given(st.sampled_from([field.name for field in fields(SFT) if field.default is MISSING]))
 def test_a_missing_field_is_refused_by_name(name: str) -> None:
     values = {key: value for key, value in asdict(SFT).items() if key != name}
     with pytest.raises(InputError, match=f"'{name}'"):
@@ -60,6 +63,16 @@ def test_a_value_of_another_type_or_out_of_range_is_a_sentence_and_never_a_crash
     ("base", "changes", "word"),
     [
         (SFT, {"frames": 7}, "twos"),
+        (SFT, {"keyframe": "in_order"}, "no room for it"),
+        (SFT, {"layout": "collage"}, "interleaved"),
+        (SFT, {"selection": "best"}, "near_ts"),
+        (SFT, {"pooling": "MAX"}, "BBLF"),
+        (SFT, {"compat": "theirs"}, "povqa"),
+        (SFT, {"window_s": 0.0}, "window_s"),
+        (SFT, {"window_s": float("nan")}, "window_s"),
+        (SFT, {"max_lines": -1}, "max_lines"),
+        (SFT, {"budget_tokens": 8192}, "Give a smaller budget"),
+        (SFT, {"compat": "povqa", "pause_causal": True}, "after the pause"),
         (SFT, {"frames": 0}, "between"),
         (SFT, {"model": " "}, "empty"),
         (SFT, {"quantisation": "int3"}, "nf4"),
@@ -85,6 +98,28 @@ def test_what_contradicts_itself_is_refused_with_the_way_out(base: RunConfig, ch
         replace(base, **changes)
 
 
+def test_a_config_from_before_contexts_means_frames_as_one_video_as_it_did_then() -> None:
+    since = {field.name for field in fields(SFT)} - set(list(asdict(SFT))[: list(asdict(SFT)).index("layout")])
+    old = {name: value for name, value in asdict(SFT).items() if name not in since}
+    config = RunConfig.from_values(old)
+    assert config == SFT and len(since) == 10
+    assert config.context_plan() == replace(PLANS["video"], frames=SFT.frames)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_can_be_asked_for_by_a_config(name: str) -> None:
+    assert replace(SFT, **plan_values(PLANS[name])).context_plan() == PLANS[name]
+    with_budget = replace(PLANS[name], budget_tokens=500)
+    assert replace(SFT, **plan_values(with_budget)).context_plan() == with_budget
+
+
+def test_a_switch_is_true_or_false_and_nothing_like_it() -> None:
+    assert RunConfig.from_values({**asdict(SFT), "hint": True}).hint
+    for value in (1, "yes", None):
+        with pytest.raises(InputError, match="hint"):
+            RunConfig.from_values({**asdict(SFT), "hint": value})
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"x"'])
 def test_a_text_that_is_no_config_is_refused(text: str) -> None:
     with pytest.raises(InputError):
@@ -96,5 +131,8 @@ def test_a_dpo_run_that_differs_from_its_sft_run_is_named_field_by_field(name: s
     parent = replace(SFT, **{field: getattr(DPO, field) for field in LOCKED})
     assert lock_problem(parent, DPO) is None, "the control"
     other = {"model": "other", "quantisation": "none", "frames": 2, "longest_side_px": 56, "lora_rank": 3, "lora_alpha": 5, "lora_dropout": 0.5}
-    problem = lock_problem(parent, replace(DPO, **{name: other[name]}))
+    other |= {"layout": "block", "selection": "all", "pooling": "WA", "window_s": 2.0, "compat": "povqa", "hint": True, "pause_causal": True}
+    other |= {"max_lines": 3, "budget_tokens": 900, "keyframe": "last"}
+    changes = {"layout": "block"} if name == "keyframe" else {}
+    problem = lock_problem(replace(parent, **changes), replace(DPO, **changes, **{name: other[name]}))
     assert problem is not None and problem.startswith(f"{name} is")

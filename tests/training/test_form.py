@@ -1,6 +1,6 @@
 """From the fields of the form to a config and back."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import InputError
-from training.config import LOCKED, LOSSES, PRESETS, Preset, RunConfig
+from training.config import LOCKED, LOSSES, RunConfig
 from training.form import FIELDS, config_of, losses_text, parse_losses, preset_named, presets_for, values_of
+from training.presets import PRESETS, Preset
 
 SFT = PRESETS[0].config()
 
@@ -29,7 +30,7 @@ def test_what_a_preset_fills_in_is_read_back_as_that_preset(preset: Preset) -> N
 
 
 def test_a_browser_sends_numbers_as_floats_and_they_are_read_as_what_they_are() -> None:
-    sent = [float(value) if isinstance(value, int) else value for value in values_of(SFT)]
+    sent = [float(value) if isinstance(value, int) and not isinstance(value, bool) else value for value in values_of(SFT)]
     assert config_of("sft", sent, None, None) == SFT
 
 
@@ -39,6 +40,8 @@ def test_every_field_of_the_config_can_be_set_and_names_its_unit() -> None:
     assert names - {"losses"} == set(RunConfig.__dataclass_fields__) - beyond
     assert all(field.info for field in FIELDS)
     assert all("(" in field.label for field in FIELDS if field.kind in ("integer", "number") and field.name not in ("max_grad_norm", "validation_rows", "seed"))
+    assert all(field.choices and getattr(SFT, field.name) in field.choices for field in FIELDS if field.kind == "choice")
+    assert {field.name for field in FIELDS if field.kind == "switch"} == {name for name, value in asdict(SFT).items() if isinstance(value, bool)}
 
 
 def test_dpo_takes_model_and_pixels_from_its_sft_run_whatever_the_fields_say() -> None:
@@ -54,7 +57,7 @@ def test_dpo_takes_model_and_pixels_from_its_sft_run_whatever_the_fields_say() -
 def test_an_empty_field_is_named_by_its_label(value: object) -> None:
     with pytest.raises(InputError, match="Model is empty"):
         config_of("sft", fields_of(SFT, model=value), None, None)
-    with pytest.raises(InputError, match=r"Frames \(a clip, even\) is empty"):
+    with pytest.raises(InputError, match=r"Frames \(a clip, at most\) is empty"):
         config_of("sft", fields_of(SFT, frames=None), None, None)
 
 

@@ -1,29 +1,20 @@
-"""Which moments are shown, how large, and how many tokens that is."""
+"""How a clip lies in its file, how large its pictures are, and how many tokens that is."""
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import InputError
 from store.media import media_path
-from tests.training.conftest import COLOURS, FRAME_COUNT, FRAMES_A_SECOND, HEIGHT, WIDTH, Studio
-from training.frames import MAX_PIXELS, MIN_PIXELS, TOKEN_SIDE_PX, decode_all, grid_size, midpoints, scaled_size, visual_tokens
+from tests.training.conftest import FRAME_COUNT, FRAMES_A_SECOND, HEIGHT, WIDTH, Studio
+from training.frames import MAX_PIXELS, MIN_PIXELS, TOKEN_SIDE_PX, Stretch, grid_size, look_at, picture_tokens, scaled_size, stretch_of, video_tokens
 from training.rows import ClipSpan
 
 sides = st.integers(8, 4000)
-
-
-@given(st.floats(0, 1e4), st.floats(0.01, 1e4), st.integers(1, 64))
-def test_midpoints_stand_apart_evenly_and_inside_the_span(start: float, length: float, count: int) -> None:
-    times = midpoints(start, start + length, count)
-    assert times.shape == (count,)
-    assert start < times[0] and times[-1] < start + length
-    assert np.allclose(np.diff(times), length / count, rtol=1e-6, atol=1e-9)
-    assert times.mean() == pytest.approx(start + length / 2)
 
 
 @given(sides, sides, st.integers(28, 2000))
@@ -43,47 +34,39 @@ def test_a_grid_is_of_whole_tokens_within_the_limits(height: int, width: int) ->
     rows, columns = grid_size(height, width)
     assert rows % TOKEN_SIDE_PX == columns % TOKEN_SIDE_PX == 0
     assert MIN_PIXELS <= rows * columns <= MAX_PIXELS
-    assert visual_tokens(4, height, width) == 2 * visual_tokens(2, height, width) == 2 * rows * columns // TOKEN_SIDE_PX**2
+    assert picture_tokens(height, width) == video_tokens(2, height, width) == rows * columns // TOKEN_SIDE_PX**2
+    assert video_tokens(4, height, width) == video_tokens(3, height, width) == 2 * picture_tokens(height, width)
 
 
 def test_published_budgets_are_reproduced() -> None:
     # 16 frames as one video, without the 300 tokens of text: 812 - 300 and 1452 - 300.
-    assert visual_tokens(16, 224, 224) == 512
-    assert visual_tokens(16, 252, 448) == 1152
+    assert video_tokens(16, 224, 224) == 512
+    assert video_tokens(16, 252, 448) == 1152
+    # POVQA's pictures of 224 x 224.
+    assert picture_tokens(224, 224) == 64
 
 
-def decode(root: Path, *clips: ClipSpan, count: int = 4, longest: int = 56, on_progress: Callable[[int], None] = lambda done: None) -> list:
-    return list(decode_all(root, clips, count, longest, on_progress).values())
+def look(root: Path, *clips: ClipSpan, longest: int = 56, on_progress: Callable[[int], None] = lambda done: None) -> list[Stretch]:
+    return list(look_at(root, clips, longest, on_progress).values())
 
 
-def test_frames_are_those_of_the_clips_own_span(studio: Studio) -> None:
+def test_a_clip_is_found_as_it_lies_in_its_file(studio: Studio) -> None:
     digest = studio.digests["red"]
-    early, late = ClipSpan("early", digest, 0.0, 0.5), ClipSpan("late", digest, 1.5, None)
-    frames = decode(studio.data, early, late, longest=WIDTH)
-    assert [clip.span_s for clip in frames] == [0.5, pytest.approx(FRAME_COUNT / FRAMES_A_SECOND - 1.5, abs=0.09)]
-    redness = [clip.pixels()[..., 0].astype(int) - clip.pixels()[..., 2] for clip in frames]
-    where = [(np.argwhere(picture > 60)[:, 2]).mean() for picture in redness]
-    assert where[0] < WIDTH / 3 and where[1] > WIDTH / 2, "the bar moves from left to right"
-    assert frames[0].pixels().shape == (4, HEIGHT, WIDTH, 3)
-    assert COLOURS["red"][0] > COLOURS["red"][2]
-
-
-def test_tokens_are_counted_from_the_decoded_size(studio: Studio) -> None:
-    (clip,) = decode(studio.data, ClipSpan("c", studio.digests["blue"], 0.0, 1.0), count=6, longest=56)
+    early, late = look(studio.data, ClipSpan("early", digest, 0.25, 0.5), ClipSpan("late", digest, 1.5, None))
     width, height = scaled_size(WIDTH, HEIGHT, 56)
-    assert (clip.width, clip.height) == (width, height)
-    assert clip.tokens == visual_tokens(6, height, width)
+    assert early == Stretch(digest, 0.25, 0.5, width, height, pytest.approx(FRAMES_A_SECOND))
+    assert late.length_s == pytest.approx(FRAME_COUNT / FRAMES_A_SECOND - 1.5)
 
 
-def test_a_span_is_decoded_once_however_many_rows_share_it(studio: Studio) -> None:
+def test_a_span_that_was_rounded_up_ends_with_its_file(studio: Studio) -> None:
+    (rounded,) = look(studio.data, ClipSpan("rounded", studio.digests["red"], 0.0, 60.0))
+    assert rounded.end_s == pytest.approx(FRAME_COUNT / FRAMES_A_SECOND)
+
+
+def test_a_span_is_looked_at_once_however_many_rows_share_it(studio: Studio) -> None:
     clip, done = ClipSpan("c", studio.digests["blue"], 0.0, 1.0), []
-    (first,) = decode(studio.data, clip, clip, clip, on_progress=done.append)
-    assert done == [1]
-    written = first.path.stat().st_mtime_ns
-    (again,) = decode(studio.data, clip)
-    assert again.path.stat().st_mtime_ns == written
-    (finer,) = decode(studio.data, clip, count=8)
-    assert finer.path != first.path, "another number of frames is another decoding"
+    look(studio.data, clip, clip, ClipSpan("d", studio.digests["blue"], 0.0, 0.5), on_progress=done.append)
+    assert done == [1, 2]
 
 
 def test_all_unreadable_clips_are_told_at_once(studio: Studio) -> None:
@@ -92,10 +75,20 @@ def test_all_unreadable_clips_are_told_at_once(studio: Studio) -> None:
         media_path(studio.data, digest).write_bytes(b"this is no video")
     clips = [ClipSpan(f"clip {digest[0]}", digest, 0.0, None) for digest in ("a" * 64, studio.digests["red"], "b" * 64)]
     with pytest.raises(InputError, match="2 clips could not be read") as refused:
-        decode(studio.data, *clips)
+        look(studio.data, *clips)
     assert "clip a:" in str(refused.value) and "clip b:" in str(refused.value)
 
 
 def test_a_span_that_starts_after_the_end_of_its_file_is_refused(studio: Studio) -> None:
-    with pytest.raises(InputError, match="starts at 60 s"):
-        decode(studio.data, ClipSpan("late", studio.digests["red"], 60.0, None))
+    for end_s in (None, 61.0):
+        with pytest.raises(InputError, match="starts at 60 s"):
+            look(studio.data, ClipSpan("late", studio.digests["red"], 60.0, end_s))
+
+
+@pytest.mark.parametrize(("known", "word"), [((None, 48, 2.0), "size"), ((64, 48, None), "How long"), ((6400, 16, 2.0), "200 times")])
+def test_what_is_not_known_of_a_file_is_refused_with_its_reason(known: tuple, word: str) -> None:
+    clip = ClipSpan("c", "d", 0.0, None)
+    assert stretch_of(clip, SimpleNamespace(frame_count=None, width=64, height=48, duration_s=2.0, health_reason=None), 56).end_s == 2.0, "the control"
+    width, height, duration_s = known
+    with pytest.raises(InputError, match=word):
+        stretch_of(clip, SimpleNamespace(frame_count=None, width=width, height=height, duration_s=duration_s, health_reason=None), 8000)

@@ -2,21 +2,31 @@
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from training import model as models  # isort: skip  # first: it repairs torchvision before transformers is used
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize  # isort: skip
+from transformers.video_utils import VideoMetadata  # isort: skip
 
 from store.errors import InputError, NotFoundError
 from tests.training.conftest import Studio, sft_config
-from training.encoding import Encoder, count_all
-from training.frames import MAX_PIXELS, MIN_PIXELS, TOKEN_SIDE_PX, decode_all, grid_size
+from training.context import PRESETS as CONTEXTS
+from training.context import ContextPlan, Line
+from training.encoding import Encoder, TokenCount, count_all, metadata_of, text_counter
+from training.frames import MAX_PIXELS, MIN_PIXELS, TOKEN_SIDE_PX, grid_size, look_at
+from training.pictures import pictures_seen
 from training.plan import TrainingError
-from training.rows import Row, load_set
+from training.preview import PADS, make_preview, pictures_in, segments_of
+from training.rows import Row, RowContext, load_set, planned_rows, texts_of
 from training.sft import check_gradients
+from training.views import View, views_of
 
 CONFIG = sft_config()
 
@@ -25,23 +35,48 @@ CONFIG = sft_config()
 class Bench:
     """A tiny model in 4 bits with rows to feed it."""
 
+    root: Path
     folder: Path
     model: torch.nn.Module
     processor: object
-    encoder: Encoder
     rows: tuple[Row, ...]
     pairs: tuple[Row, ...]
+
+    def views(self, plan: ContextPlan) -> dict[str, View]:
+        rows = (*self.rows, *self.pairs)
+        stretches = look_at(self.root, [row.clip for row in rows], CONFIG.longest_side_px, lambda done: None)
+        return views_of(rows, stretches, plan, text_counter(self.processor))
+
+    def encoder_of(self, plan: ContextPlan) -> Encoder:
+        return Encoder(self.processor, self.views(plan), lambda view: pictures_seen(self.root, view, plan))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return self.encoder_of(CONFIG.context_plan())
+
+
+LINES = (Line(0.1, 0.4, "Look, a bar!"), Line(0.9, 1.2, "It moves — «fast» 🐢"), Line(1.1, 1.3, "assistant\nno"))
+PLANS = {
+    "video": ContextPlan(frames=4),
+    "video with lines": ContextPlan(frames=4, max_lines=9, hint=True),
+    "interleaved": replace(CONTEXTS["train-16"], frames=3),
+    "block": ContextPlan(layout="block", frames=2, keyframe="last", hint=True, max_lines=2),
+    "pooled": ContextPlan(layout="interleaved", frames=3, pooling="BBLF", window_s=0.4, max_lines=9, pause_causal=True),
+    "povqa": replace(CONTEXTS["povqa"], frames=2),
+    "budget": ContextPlan(layout="interleaved", frames=8, max_lines=9, budget_tokens=120),
+    "words alone": ContextPlan(layout="block", frames=0),
+}
 
 
 @pytest.fixture(scope="module")
 def bench(shared_studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     root, folder = shared_studio.data, tmp_path_factory.mktemp("tiny")
     rows, pairs = (load_set(root / shared_studio.sets[stage].directory).rows for stage in ("sft", "dpo"))
-    frames = decode_all(root, [row.clip for row in rows], CONFIG.frames, CONFIG.longest_side_px, lambda done: None)
-    models.build_tiny(folder, [text for row in rows for text in (row.prompt[0].content, row.reply)], seed=1)
+    rows, pairs = (tuple(dataclasses.replace(row, context=RowContext(LINES, pause_s=1.3)) for row in one) for one in (rows, pairs))
+    models.build_tiny(folder, texts_of(rows), seed=1)
     processor = models.load_processor(str(folder))
     model = models.load_model(str(folder), "nf4").eval()
-    return Bench(folder, model, processor, Encoder(processor, frames), rows, pairs)
+    return Bench(root, folder, model, processor, rows, pairs)
 
 
 def decoded(bench: Bench, ids: "torch.Tensor") -> str:
@@ -79,15 +114,66 @@ def test_counted_tokens_are_those_of_the_batch(bench: Bench, reply: str) -> None
         assert decoded(bench, batch["input_ids"][0][batch["completion_mask"][0] == 1]) == reply.strip() + "<|im_end|>"
 
 
-def test_our_batch_says_to_the_model_what_the_processor_alone_would_say(bench: Bench) -> None:
+@pytest.mark.parametrize("name", PLANS)
+def test_counted_tokens_are_those_of_the_batch_in_every_layout(bench: Bench, name: str) -> None:
+    encoder, views = bench.encoder_of(PLANS[name]), bench.views(PLANS[name])
+    for row in bench.rows[:2]:
+        batch, count, view = encoder.batch([row], [row.reply]), encoder.count(row, row.reply), views[row.id]
+        assert (count.total, count.learnt) == (batch["input_ids"].shape[1], int(batch["completion_mask"].sum()))
+        assert decoded(bench, batch["input_ids"][0][batch["completion_mask"][0] == 1]) == row.reply + "<|im_end|>"
+        pads = sum(bench.processor.tokenizer.convert_tokens_to_ids(pad) == batch["input_ids"] for pad in PADS)  # type: ignore[attr-defined]
+        assert int(pads.sum()) == view.visual_tokens
+        assert PLANS[name].budget_tokens is None or view.context.tokens <= PLANS[name].budget_tokens
+        said = "".join(block.text for block in view.context.blocks)
+        assert said.endswith(row.prompt[0].content) or PLANS[name].candidates == "povqa"
+    assert bool(view.visual_tokens) == (name != "words alone")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 3), (3, 200), (90, 1), (57, 33)])
+@pytest.mark.parametrize("name", ["video", "block"])
+def test_pictures_of_every_size_are_counted_as_the_processor_cuts_them(bench: Bench, name: str, width: int, height: int) -> None:
+    row, view = bench.rows[0], bench.views(PLANS[name])[bench.rows[0].id]
+    small = View(replace(view.stretch, width=width, height=height), view.context)
+    pixels = np.random.default_rng(1).integers(0, 255, (len(view.context.moments), height, width, 3), np.uint8)
+    encoder = Encoder(bench.processor, {row.id: small}, lambda seen: pixels)
+    batch = encoder.batch([row], [row.reply])
+    assert encoder.count(row, row.reply).total == batch["input_ids"].shape[1]
+    assert {picture.shape for picture in pictures_in(batch, bench.processor.image_processor)} == {(*grid_size(height, width), 3)}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["interleaved", "block", "pooled"])
+def test_our_batch_of_pictures_is_what_the_processor_makes_of_the_same_messages(bench: Bench, name: str) -> None:
+    encoder, views = bench.encoder_of(PLANS[name]), bench.views(PLANS[name])
+    rows = bench.rows[:2]
+    pictures = [Image.fromarray(one) for row in rows for one in pictures_seen(bench.root, views[row.id], PLANS[name])]
+    plain = bench.processor(  # type: ignore[operator]
+        text=[bench.processor.apply_chat_template(encoder.messages(row, row.reply), tokenize=False) for row in rows],  # type: ignore[attr-defined]
+        images=pictures,
+        images_kwargs={"size": {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}},
+        padding=True,
+        padding_side="right",
+        return_tensors="pt",
+    )
+    ours = encoder.batch(rows, [row.reply for row in rows])
+    del ours["completion_mask"]
+    assert set(ours) == set(plain) and {"pixel_values", "image_grid_thw", "mm_token_type_ids"} <= set(ours)
+    assert all(torch.equal(ours[key], plain[key]) for key in plain), "input_ids and pixel_values among them"
+    if name == "block":  # its pictures are the fewest: attention over many small ones takes seconds here
+        with torch.no_grad():
+            assert torch.equal(bench.model(**ours).logits, bench.model(**plain).logits)
+            swapped = {**ours, "pixel_values": ours["pixel_values"].flip(0)}
+            assert not torch.equal(bench.model(**swapped).logits, bench.model(**plain).logits), "the control: pictures do reach the model"
+
+
+def test_our_batch_of_a_video_says_to_the_model_what_the_processor_alone_would_say(bench: Bench) -> None:
     """Parity: a key that is dropped on the way, such as the seconds between frames, would change the logits."""
-    row = bench.rows[1]
-    clip = bench.encoder._frames[row.clip]
+    row, plan = bench.rows[1], PLANS["video"]
+    frames = pictures_seen(bench.root, bench.views(plan)[row.id], plan)
     plain = bench.processor(  # type: ignore[operator]
         text=[bench.encoder.text(row, row.reply)],
-        videos=[clip.pixels().copy()],
+        videos=[frames.copy()],
         videos_kwargs={
-            "video_metadata": [{"total_num_frames": clip.frames, "fps": clip.frames / 1.5, "frames_indices": list(range(clip.frames))}],
+            "video_metadata": [{"total_num_frames": 4, "fps": 4 / 1.5, "frames_indices": list(range(4))}],
             "do_sample_frames": False,
             "size": {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS},
         },
@@ -104,6 +190,63 @@ def test_our_batch_says_to_the_model_what_the_processor_alone_would_say(bench: B
         faster = {**ours, "second_per_grid_ts": torch.tensor([5.0])}
         assert not torch.equal(bench.model(**faster).logits, bench.model(**plain).logits), "the control: time does reach the model"
     assert mask.shape == ours["input_ids"].shape
+
+
+def test_the_processor_is_told_the_true_time_of_each_frame_of_a_video(bench: Bench) -> None:
+    row, plan = bench.rows[1], ContextPlan(frames=2, selection="near_ts", window_s=0.3)
+    view = bench.views(plan)[row.id]
+    told = VideoMetadata(**metadata_of(view))
+    assert [moment.time_s for moment in view.context.moments] == pytest.approx([1.05, 1.35])
+    assert told.timestamps == pytest.approx([1.05, 1.35])
+    assert 1 / told.sampled_fps == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("name", ["video", "block", "pooled"])
+def test_the_preview_takes_the_very_pictures_back_out_of_the_batch(bench: Bench, name: str) -> None:
+    row, plan = bench.rows[0], PLANS[name]
+    view = bench.views(plan)[row.id]
+    exact = View(replace(view.stretch, width=84, height=56), view.context)
+    encoder = Encoder(bench.processor, {row.id: exact}, lambda seen: pictures_seen(bench.root, seen, plan))
+    found = pictures_in(encoder.batch([row], [row.reply]), bench.processor.image_processor)  # type: ignore[attr-defined]
+    true = pictures_seen(bench.root, exact, plan)
+    assert len(found) == len(true) and all(np.array_equal(one, other) for one, other in zip(found, true, strict=True)), "84 x 56 is a grid: nothing is resized"
+    resized = pictures_in(bench.encoder_of(plan).batch([row], [row.reply]), bench.processor.image_processor)  # type: ignore[attr-defined]
+    assert {picture.shape[:2] for picture in resized} == {grid_size(view.stretch.height, view.stretch.width)}
+
+
+def test_the_segments_of_a_preview_are_the_text_and_only_the_reply_is_learnt(bench: Bench) -> None:
+    row, encoder = bench.rows[0], bench.encoder_of(PLANS["interleaved"])
+    batch = encoder.batch([row], [row.reply])
+    segments = segments_of(*told(batch), bench.processor.tokenizer)  # type: ignore[attr-defined]
+    assert [segment.text for segment in segments if segment.learnt] == [row.reply + "<|im_end|>"]
+    assert sum(segment.tokens for segment in segments) == batch["input_ids"].shape[1]
+    view = bench.views(PLANS["interleaved"])[row.id]
+    assert len({segment.tokens for segment in segments if segment.is_picture}) == 1
+    assert sum(segment.is_picture for segment in segments) == len(view.context.moments) == 4, "three frames and the one at the pause"
+    marked = "".join("<|image_pad|>" if segment.is_picture else segment.text for segment in segments)
+    assert marked == encoder.text(row, row.reply)
+    assert all(line.text in marked.replace("\n", " ") or "\n" in line.text for line in LINES)
+
+
+def test_the_preview_tells_the_very_tokens_that_the_run_will_count(bench: Bench, shared_studio: Studio, tmp_path: Path) -> None:
+    """The app asks another process for it; here the same function is called beside the parts of a run."""
+    frozen = load_set(shared_studio.data / shared_studio.sets["sft"].directory)
+    config = sft_config(layout="interleaved", frames=3)
+    train, held_out = planned_rows(frozen.rows, config)
+    models.build_tiny(tmp_path, texts_of((*train, *held_out)), config.seed)
+    processor, plan = models.load_processor(str(tmp_path)), config.context_plan()
+    stretches = look_at(bench.root, [row.clip for row in frozen.rows], config.longest_side_px, lambda done: None)
+    encoder = Encoder(processor, views_of(frozen.rows, stretches, plan, text_counter(processor)), lambda view: pictures_seen(bench.root, view, plan))
+    for row in (train[0], held_out[0]):
+        preview = make_preview(bench.root, frozen, row, config)
+        (side,) = preview.sides
+        assert TokenCount(side.total, side.learnt) == encoder.count(row, row.reply)
+        assert side.segments == segments_of(*told(encoder.batch([row], [row.reply])), processor.tokenizer)
+        assert not preview.notes and len(preview.pictures) == 3
+
+
+def told(batch: dict) -> tuple[list[int], list[int]]:
+    return batch["input_ids"][0].tolist(), batch["completion_mask"][0].tolist()
 
 
 def test_rows_over_the_limit_are_all_named_and_nothing_is_cut(bench: Bench) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from store.errors import InputError, NotFoundError, StorageError
 from tests.training.conftest import freeze_rows, row_of, sft_config
-from training.rows import ClipSpan, Message, Row, load_set, planned_rows, summarise, total_steps
+from training.context import Line
+from training.rows import ClipSpan, Message, Row, RowContext, load_set, planned_rows, summarise, texts_of, total_steps
 
 DIGEST = "0" * 64
 
@@ -35,6 +36,14 @@ def test_a_set_is_read_as_it_was_frozen(tmp_path: Path) -> None:
     assert (summary.rows, summary.clips) == (8, 6)
     assert summary.by_split_and_kind == {("train", "narrative"): 3, ("train", "rationale"): 3, ("validation", "narrative"): 1, ("validation", "rationale"): 1}
     assert summary.words == 8 * (9 + 8)
+
+
+def test_a_row_brings_its_lines_and_its_pause_and_one_from_before_has_none(tmp_path: Path) -> None:
+    told = {"lines": [[-0.5, 1.0, "first"], [1, 2, "second"]], "pause_s": 1.5, "window_s": [0, 2.5]}
+    rows = load_set(frozen_directory(tmp_path, row_of(0, DIGEST, context=told), row_of(1, DIGEST))).rows
+    assert rows[0].context == RowContext((Line(-0.5, 1.0, "first"), Line(1.0, 2.0, "second")), 1.5, (0.0, 2.5))
+    assert rows[1].context == RowContext()
+    assert [text for text in texts_of(rows) if text in ("first", "second")] == ["first", "second"], "what is said is read too"
 
 
 @pytest.mark.parametrize("text", ["a\u2028b \x85 c\x0bd", "emoji 🐢 and עברית", 'quote " and back\\slash\nand line'])
@@ -61,6 +70,10 @@ def test_rows_that_were_changed_after_freezing_are_refused(tmp_path: Path) -> No
         ({"completion": [{"role": "assistant", "content": "  "}]}, "empty"),
         ({"completion": [{"role": "assistant", "content": "so <|im_end|> it ends"}]}, r"<\|im_end\|>"),
         ({"prompt": [{"role": "user", "content": "look <|video_pad|>"}]}, "mark of the model's chat template"),
+        ({"context": {"lines": [[0, 1, "<|im_start|>"]]}}, r"<\|im_start\|>"),
+        ({"context": {"lines": [[2, 1, "late"]]}}, "before its start"),
+        ({"context": {"lines": [["x", 1, "late"]]}}, "does not have the form"),
+        ({"context": {"lines": [[1, "late"]]}}, "does not have the form"),
         ({"completion": []}, "one message"),
         ({"completion": [{"role": "user", "content": "x"}]}, "role assistant"),
         ({"prompt": []}, "prompt"),

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import ConflictError
-from store.records import Run
-from tests.training.conftest import Studio, dpo_config, sft_config, wait_until
+from store.curated import list_sets
+from store.database import open_store
+from store.errors import ConflictError, InputError
+from store.records import CuratedSet, Run
+from tests.training.conftest import Studio, dpo_config, freeze_rows, row_of, sft_config, wait_until
+from training.config import STAGES
+from training.context import PRESETS as PLANS
 from training.events import read_events
 from training.jobs import REPOSITORY, cancel, launch, stop_and_save
+from training.presets import plan_values
 from training.process import read_mark
 from training.status import log_tail, read_result, read_status
 
@@ -68,6 +73,7 @@ def test_the_events_of_a_run_tell_each_step_with_its_figures(shared_studio: Stud
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     phases = [event["phase"] for event in events if event["kind"] == "phase"]
     assert "decoding 6 clips" in phases
+    assert phases.index("counting tokens") < phases.index("decoding 6 clips"), "what is refused for its length is not decoded before"
     assert phases.index("loading the model") < phases.index("training") < phases.index("saving the adapter")
 
 
@@ -97,6 +103,48 @@ def test_a_dpo_run_starts_at_ln_2_from_its_sft_adapter_and_then_parts_the_pair(s
         "the frozen reference adapter is among the tensors that must not move"
     )
     assert [path.name for path in (directory / "adapter").iterdir() if path.is_dir()] == [], "the reference is not published"
+
+
+INTERLEAVED = replace(PLANS["train-16"], frames=2)
+
+
+@pytest.fixture(scope="session")
+def interleaved_run(shared_studio: Studio) -> Run:
+    """An SFT run, short, on the same clips with lines said and a pause made in them."""
+    told = {"lines": [[0.1, 0.4, "Look, a bar!"], [1.0, 1.4, "It moves."]], "pause_s": 1.0, "window_s": None}
+    digests = list(shared_studio.digests.values())
+    sets = {stage: freeze_rows(shared_studio.data, stage, [row_of(n, digests[n % 3], stage, context=told) for n in range(8)], "told") for stage in STAGES}
+    spoken = replace(shared_studio, sets=sets)
+    run = spoken.make(sft_config(max_steps=2, **plan_values(INTERLEAVED)))
+    spoken.done(run)
+    return run
+
+
+def test_a_run_on_pictures_between_lines_trains_as_one_on_videos_does(shared_studio: Studio, interleaved_run: Run) -> None:
+    directory = shared_studio.directory(interleaved_run)
+    assert read_status(directory).state == "finished", log_tail(directory)
+    result = read_result(directory)
+    assert result is not None and result["steps"] == 2
+    # Two frames and the one at the pause, six tokens each.
+    assert result["tokens_an_epoch"]["total"] > 4 * 3 * 6
+    assert all(math.isfinite(step["loss"]) for step in steps_of(directory))
+
+
+def test_dpo_on_pictures_between_lines_starts_at_ln_2_and_takes_over_what_its_sft_run_saw(shared_studio: Studio, interleaved_run: Run) -> None:
+    pairs = next(made for made in list_sets_of(shared_studio, "dpo") if made.name == "told")
+    studio = replace(shared_studio, sets={"dpo": pairs})
+    config = dpo_config(studio.data, interleaved_run, max_steps=2)
+    assert config.context_plan() == INTERLEAVED
+    with pytest.raises(InputError, match="layout is 'video'"):
+        studio.make(replace(config, layout="video", keyframe="none"))
+    directory, status = studio.done(studio.make(config))
+    assert status.state == "finished", status.reason
+    assert steps_of(directory)[0]["preference_loss"] == pytest.approx(math.log(2), abs=1e-4)
+
+
+def list_sets_of(studio: Studio, stage: str) -> list[CuratedSet]:
+    with open_store(studio.data) as db:
+        return list(list_sets(db, stage))
 
 
 def sft_of(studio: Studio, run: Run) -> Run:

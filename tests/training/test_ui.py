@@ -11,16 +11,16 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from store.clips import add_media
+from store.clips import add_media, set_health
 from store.context import Context
 from store.database import open_store
 from store.errors import ConflictError, InputError, RefusedError
 from store.records import CuratedSet, Media
 from store.rows import utc_now
 from tests.training.conftest import HEIGHT, WIDTH, Studio, freeze_rows, row_of, wait_until
-from training.config import PRESETS
 from training.form import FIELDS, values_of
 from training.jobs import read_run
+from training.presets import PRESETS
 from training.status import read_status
 from training.ui.train import TrainPage, build
 from training.watch import SERIES, Watched
@@ -73,6 +73,7 @@ def test_every_control_has_a_name_and_every_event_goes_through_the_guard(page: T
     controls = [block for block in blocks.blocks.values() if isinstance(block, gr.components.Component) and not isinstance(block, silent)]
     assert all((block.elem_id or "").startswith("train-") for block in controls if not isinstance(block, gr.Markdown))
     assert {"train-start", "train-stop-save", "train-cancel", "train-freeze", "train-run", "train-plot-loss"} <= named
+    assert {"train-preview-look", "train-preview-shown", "train-layout", "train-hint"} <= named
     assert len(blocks.fns) >= 9
     assert not [fn for fn in blocks.fns.values() if fn.fn is not None and not hasattr(fn.fn, "is_guarded")]
 
@@ -82,7 +83,7 @@ def test_the_page_opens_with_the_newest_set_and_tells_what_it_holds(page: TrainP
     assert next(name for name, _ in sets["choices"]).startswith("sft set · 8 rows")
     assert (parents["value"], runs["value"]) == (None, None), "nothing has been run yet"
     text, readiness = page.describe("sft", sets["value"], None, *values_of(SFT))
-    assert "Visual tokens a clip: 12 (4 frames, the largest of 84 x 56 pixels)" in text
+    assert "Visual tokens a row: 12 (4 frames as one video, the largest of 84 x 56 pixels)" in text
     assert readiness.startswith("**Ready.**")
     _, refused = page.describe("sft", sets["value"], None, *values_of(PRESETS[0].config(model="/no/such/folder")))
     assert refused.startswith("**Not ready for this model.** The pipeline check can still be run")
@@ -200,6 +201,17 @@ def test_a_clip_that_fills_a_row_alone_is_told_before_the_start(page: TrainPage)
     assert readiness.startswith("**Not ready.**") and "takes 12 visual tokens, and a row may have 12 tokens" in readiness
     with pytest.raises(RefusedError, match="12 visual tokens"):
         press_start(page, max_tokens=12)
+
+
+def test_damaged_media_are_refused_with_the_reason_before_anything_is_made(page: TrainPage, studio: Studio) -> None:
+    sets = page.load()[0]["value"]
+    with page.context.open() as db:
+        set_health(db, studio.digests["red"], "damaged", "The frame at 1.2 s does not decode.")
+    _, readiness = page.describe("sft", sets, None, *values_of(SFT))
+    assert readiness.startswith("**Not ready.**") and "is damaged. The frame at 1&#46;2 s does not decode." in readiness
+    with pytest.raises(RefusedError, match=r"The frame at 1\.2 s does not decode"):
+        press_start(page)
+    assert not (page.context.data / "runs").exists()
 
 
 def test_a_plot_without_points_is_of_numbers(page: TrainPage) -> None:

@@ -22,6 +22,7 @@ from training.overview import describe, row_problem
 from training.readiness import check_machine, find_gpus
 from training.rows import FrozenSet, load_set
 from training.status import RunStatus, log_tail, read_status
+from training.ui.preview import Previewer, build_preview
 from training.watch import SERIES, Watched, advance, series_of, status_text
 
 LOOK_EVERY_S = 2.0
@@ -67,7 +68,7 @@ class TrainPage:
     def describe(self, stage: str, set_id: str | None, parent_id: str | None, *values: Any) -> tuple[str, str]:
         """Return what would be trained on, and whether this machine can."""
         try:
-            config = self._asked(stage, parent_id, values)
+            config = self.asked(stage, parent_id, values)
             frozen, media = self._load(set_id) if set_id else (None, {})
             overview = describe(frozen, config, media) if frozen else "No curated set of this kind is frozen yet."
             problem = row_problem(frozen, config, media) if frozen else None
@@ -84,7 +85,7 @@ class TrainPage:
         """Start the run that the form asks for; pressed again on one form while that run goes on, it starts no other."""
         if not set_id:
             raise InputError('There is no curated set to train on. Press "Freeze what is accepted now" first.')
-        config = self._asked(stage, parent_id, values)
+        config = self.asked(stage, parent_id, values)
         frozen, media = self._load(set_id)
         problems = [*check_machine(config.model, find_gpus()).obstacles, *filter(None, [row_problem(frozen, config, media)])]
         if problems:
@@ -125,6 +126,15 @@ class TrainPage:
         cancel(directory)
         return plain(read_status(directory).reason)
 
+    def asked(self, stage: str, parent_id: str | None, values: Sequence[Any]) -> RunConfig:
+        """Return the config that stands in the form. Raises InputError when it is not whole, or a DPO run has nothing to start from."""
+        if stage == "dpo" and not parent_id and not self._parent_choices(self._runs())["choices"]:
+            raise InputError(
+                "There is no finished SFT run to start from. Choose the stage SFT, start a run there, let it finish, then choose DPO again. "
+                "A pipeline check will do to try it out."
+            )
+        return config_of(stage, values, parent_id, self._config(parent_id))
+
     def _runs(self) -> list[Run]:
         with self.context.open() as db:
             return known_runs(db, self.context.data)
@@ -157,14 +167,6 @@ class TrainPage:
         fit = [run for run in runs if run.stage == "sft" and parent_problem(self.context.data, run.id) is None]
         return gr.update(choices=_named(fit), value=fit[0].id if fit else None)
 
-    def _asked(self, stage: str, parent_id: str | None, values: Sequence[Any]) -> RunConfig:
-        if stage == "dpo" and not parent_id and not self._parent_choices(self._runs())["choices"]:
-            raise InputError(
-                "There is no finished SFT run to start from. Choose the stage SFT, start a run there, let it finish, then choose DPO again. "
-                "A pipeline check will do to try it out."
-            )
-        return config_of(stage, values, parent_id, self._config(parent_id))
-
     def _load(self, set_id: str) -> tuple[FrozenSet, dict[str, Media | None]]:
         with self.context.open() as db:
             frozen = load_set(self.context.data / get_set(db, set_id).directory)
@@ -190,6 +192,7 @@ def build(context: Context) -> None:
     with gr.Accordion("All settings", open=False, elem_id="train-settings"):
         fields = _build_fields(preset_named(presets_for("sft")[0]).config())
     readiness = gr.Markdown(elem_id="train-readiness")
+    build_preview(Previewer(context, page.asked), [stage, chosen_set, parent, *fields])
     with gr.Row(equal_height=True):
         run_name = gr.Textbox(label="Name of the run", placeholder="may stay empty", elem_id="train-name")
         start = gr.Button("Start", variant="primary", elem_id="train-start")
@@ -260,6 +263,8 @@ def _component(field: FormField, value: Any) -> Any:
         return gr.Dropdown(list(field.choices), **common)
     if field.kind == "text":
         return gr.Textbox(**common)
+    if field.kind == "switch":
+        return gr.Checkbox(**common)
     return gr.Number(precision=0 if field.kind == "integer" else None, **common)
 
 
