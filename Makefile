@@ -14,7 +14,7 @@ test: $(VENV)/ready-to-test
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-benchmarks: $(VENV)/ready-to-test
+benchmarks: $(VENV)/ready-to-measure
 	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 screenshots: $(VENV)/ready-to-test
@@ -27,6 +27,10 @@ $(VENV)/ready: requirements.txt
 
 $(VENV)/ready-to-test: $(VENV)/ready tests/requirements.txt
 	$(VENV)/bin/pip install --disable-pip-version-check -q -r requirements.txt -r tests/requirements.txt
+	touch $@
+
+$(VENV)/ready-to-measure: $(VENV)/ready-to-test benchmarks/requirements.txt
+	$(VENV)/bin/pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	touch $@
 
 clean:
