@@ -40,13 +40,15 @@ from curation.ui.gate import Gate
 from curation.ui.guideline_routes import build_guideline_router
 from curation.ui.media_routes import build_media_router
 from curation.ui.navigation import Page, build_navigation
+from curation.ui.sentences import SentenceRoute
 from curation.ui.session_routes import build_session_router
 from store.clips import has_clips, media_without_proxy
 from store.context import Context
 from store.database import open_store
 from store.errors import ConflictError, RefusedError, StorageError, UserError
 from store.settings import default_data
-from training.ui import train
+from training.ui import frames, train
+from training.ui.frames_routes import build_frames_router
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
@@ -57,6 +59,7 @@ PAGES = (
     Page("/adjudicate", "Adjudicate", ADJUDICATOR, adjudicate.build),
     Page("/agreement", "Agreement", ADJUDICATOR, agreement.build),
     Page("/pairs", "Pairs", ADJUDICATOR, pairs.build),
+    Page("/frames", "Frames", ADJUDICATOR, frames.build),
     Page("/batches", "Batches", ADMIN, batches.build),
     Page("/people", "People", ADMIN, people.build),
     Page("/train", "Train", ADMIN, train.build),
@@ -70,6 +73,7 @@ ROUTERS = (
     build_adjudication_router,
     build_media_router,
     build_download_router,
+    partial(build_frames_router, route_class=SentenceRoute),
 )
 
 

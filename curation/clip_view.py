@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import sqlite_utils
 
-from store.clips import evidence_of, frame_times, get_clip, get_media, get_qa_pair, qa_pairs_of, subtitles_of
+from store.clips import evidence_of, get_clip, get_media, get_qa_pair, qa_pairs_of, subtitles_of
 from store.errors import NotFoundError
-from store.records import Candidate, Clip, Media, QAPair
-
-CLOCK_GRAIN_S = 1e-4  # finer than any frame; what rounding may do to a time
+from store.played import end_of, frames_inside, played_digest
+from store.records import Candidate, QAPair
 
 
 @dataclass(frozen=True)
@@ -57,38 +55,15 @@ def clip_view(db: sqlite_utils.Database, candidate: Candidate, answers: bool = T
     media = get_media(db, clip.digest) if clip.digest else None
     pair = get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
     return ClipView(
-        media_digest=shown_digest(media),
+        media_digest=played_digest(media),
         start_s=clip.start_s,
         end_s=end_of(clip, media),
-        frames=_frames(db, clip, media),
+        frames=tuple(frames_inside(db, clip, media).tolist()),
         questions=tuple(_question(one, answers) for one in ([pair] if pair else qa_pairs_of(db, clip.id))),
         subtitles=tuple(DeskSpan(line.start_s, line.end_s, line.text) for line in subtitles_of(db, clip.id)),
         evidence=tuple(DeskSpan(span.start_s, span.end_s, "") for span in (evidence_of(db, pair.id) if pair and answers else [])),
     )
 
 
-def shown_digest(media: Media | None) -> str | None:
-    """Return the digest of the file that a browser plays: the original, or its playable copy."""
-    if media is None:
-        return None
-    return media.digest if media.playable else media.proxy_digest
-
-
-def end_of(clip: Clip, media: Media | None) -> float | None:
-    """Return where the clip ends on the file's clock: data sets round up, so that the file has the last word."""
-    known = [end for end in (clip.end_s, media.duration_s if media else None) if end is not None]
-    return min(known) if known else None
-
-
 def _question(pair: QAPair, shown: bool) -> DeskQuestion:
     return DeskQuestion(pair.question, pair.options, pair.answer if shown else None, pair.answer_index if shown else None)
-
-
-def _frames(db: sqlite_utils.Database, clip: Clip, media: Media | None) -> tuple[float, ...]:
-    """Return when the frames of the clip are shown, on the clip's clock and to the microsecond."""
-    if media is None:
-        return ()
-    times = np.frombuffer(frame_times(db, shown_digest(media) or media.digest) or frame_times(db, media.digest), dtype="<f8")
-    end_s = end_of(clip, media)
-    inside = times[(times >= clip.start_s - CLOCK_GRAIN_S) & (times < (np.inf if end_s is None else end_s) - CLOCK_GRAIN_S)]
-    return tuple(np.maximum(np.round(inside - clip.start_s, 6), 0.0).tolist())

@@ -6,9 +6,9 @@ from typing import Literal
 
 import sqlite_utils
 
-from curation.clip_view import shown_digest
 from store.clips import get_clip, get_media, get_qa_pair
 from store.errors import NotFoundError
+from store.played import played_digest
 from store.records import Candidate
 
 
@@ -17,6 +17,7 @@ class Subject:
     """What a text is about, as a judge sees it; seconds are on the media file's own clock."""
 
     kind: str
+    clip_id: str
     clip_name: str
     question: str | None
     options: tuple[str, ...]
@@ -41,8 +42,8 @@ def subject_of(db: sqlite_utils.Database, candidate: Candidate) -> Subject:
         raise NotFoundError(f"There is no clip {candidate.clip_id}. Load the page again.")
     qa = get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
     question, options, answer = (qa.question, qa.options, qa.answer) if qa else (None, (), None)
-    played = shown_digest(get_media(db, clip.digest) if clip.digest else None)
-    return Subject(candidate.kind, clip.external_id, question, options, answer, played, clip.start_s, clip.end_s)
+    played = played_digest(get_media(db, clip.digest) if clip.digest else None)
+    return Subject(candidate.kind, clip.id, clip.external_id, question, options, answer, played, clip.start_s, clip.end_s)
 
 
 def word_diff(rejected: str, chosen: str) -> tuple[Piece, ...]:

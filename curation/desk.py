@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import sqlite_utils
 
 from curation.claims import ClaimSpan, sentence_claims
-from curation.clip_view import DeskQuestion, DeskSpan, clip_view, end_of
+from curation.clip_view import DeskQuestion, DeskSpan, clip_view
 from curation.work import NOT_BEGUN, WorkState, work_from_json
 from curation.work_flags import FlagState
 from store.annotations import annotation_of, blind_answer_to, finished_annotations, verdict_counts
@@ -19,6 +19,7 @@ from store.candidates import get_candidate
 from store.clips import get_clip, get_media, get_qa_pair
 from store.errors import NotFoundError
 from store.oplog import last_operation
+from store.played import end_of
 from store.queue import assignment_key, claim_next, entry_of, find_assignment, progress_of, renew_lease
 from store.records import Annotation, Assignment, Candidate, Clip, Media, QAPair, QueueEntry
 from store.replay import STATE_KINDS, WORK_KINDS, annotation_key

@@ -38,9 +38,11 @@ def main() -> None:
             expect(ann.locator(ready).first).to_be_visible()
             ann.wait_for_timeout(1500)  # plots draw themselves in; a picture is no test
             ann.screenshot(path=ROOT / "docs" / f"{path}.png")
+        frames(ann)
         compare(ann)
         adjudicate(signed_in(browser, "judge"), data)
         train(ann)
+        preview(ann)
         browser.close()
 
 
@@ -167,6 +169,16 @@ def adjudicate(page: Page, data: Path) -> None:
     page.screenshot(path=ROOT / "docs" / "adjudicate.png")
 
 
+def frames(page: Page) -> None:
+    """Show what is pooled of the first clip, the blend of its second window chosen."""
+    page.goto(f"{ADDRESS}/frames")
+    expect(page.locator("#frames[data-ready=true]")).to_be_visible()
+    page.locator(".fr-cell[data-method=BBLF]").nth(1).click()
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=ROOT / "docs" / "frames.png")
+
+
 def train(page: Page) -> None:
     """Run the pipeline check and show it finished."""
     page.goto(f"{ADDRESS}/train")
@@ -176,6 +188,18 @@ def train(page: Page) -> None:
     expect(page.locator("#train-runs")).to_contain_text(re.compile("finished|failed"), timeout=180_000)
     page.wait_for_timeout(3000)
     page.screenshot(path=ROOT / "docs" / "train.png", full_page=True)
+
+
+def preview(page: Page) -> None:
+    """Show what the model will get of the first row, frames between lines."""
+    page.goto(f"{ADDRESS}/train")
+    page.get_by_label("Preset").click()
+    page.get_by_role("option", name="Pipeline check, frames between lines (SFT)").click()
+    page.get_by_text("What the model will get").click()
+    page.click("#train-preview-look")
+    expect(page.locator("#train-preview-shown mark").nth(1)).to_be_visible(timeout=180_000)
+    page.wait_for_timeout(1500)
+    page.locator("#train-preview").screenshot(path=ROOT / "docs" / "preview.png")
 
 
 if __name__ == "__main__":

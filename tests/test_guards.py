@@ -38,6 +38,7 @@ FOR_ADJUDICATORS = {
     "/adjudicate", "/adjudicate/", "/agreement", "/agreement/", "/pairs", "/pairs/", "/download/pairs-{state}.jsonl", "/download/agreement.csv",
     "/api/adjudication/items", "/api/adjudication/next", "/api/adjudication/item/{candidate_id}", "/api/adjudication/decide",
     "/api/adjudication/issues", "/api/adjudication/ask", "/api/adjudication/settle",
+    "/frames", "/frames/", "/api/frames/clips", "/api/frames/clip/{clip_id}", "/api/frames/pooled/{clip_id}",
 }  # fmt: skip
 MAY = {None: FOR_ALL, "annotator": FOR_ALL | FOR_ANNOTATORS, "adjudicator": FOR_ALL | FOR_ANNOTATORS | FOR_ADJUDICATORS}
 Route = tuple[str, str]

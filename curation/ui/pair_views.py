@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from urllib.parse import quote
 
 from curation.contrast import Piece, Subject, word_diff
 from curation.curating import Selection
@@ -83,7 +84,8 @@ def subject_html(subject: Subject) -> str:
     question = subject.question or "What happens in the clip?"
     options = f"<ol>{''.join(f'<li dir=auto>{escape(option)}</li>' for option in subject.options)}</ol>" if subject.options else ""
     answer = f'<p dir="auto">Given answer: <b>{escape(subject.answer)}</b></p>' if subject.answer else ""
-    place = f"<p>{escape(subject.kind.capitalize())} · clip {escape(subject.clip_name)}</p>"
+    pooled = f'<a href="/frames?clip={quote(subject.clip_id)}">pooled frames</a>'
+    place = f"<p>{escape(subject.kind.capitalize())} · clip {escape(subject.clip_name)} · {pooled}</p>"
     return f'<section class="subject">{player}<h3 dir="auto">{escape(question)}</h3>{options}{answer}{place}</section>'
 
 

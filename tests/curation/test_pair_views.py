@@ -42,6 +42,7 @@ OURS = {
     "del",
     "mark",
     "small",
+    "a",
 }
 EVENTS = ("onerror", "onfocus", "onclick", "autofocus")
 
@@ -71,7 +72,7 @@ def pair_of(evidence: Evidence, pair_id: str = "pair") -> PreferencePair:
 
 @given(NASTY, NASTY, NASTY, NASTY)
 def test_no_word_of_the_data_becomes_markup(question: str, chosen: str, rejected: str, name: str) -> None:
-    subject = Subject("rationale", name, question, (name, chosen), rejected, "0" * 64, 0.0, 1.5)
+    subject = Subject("rationale", name, name, question, (name, chosen), rejected, "0" * 64, 0.0, 1.5)
     pair = pair_of(Evidence(annotators=(name,), flags=(question,)), name)
     shown = [
         pair_html(pair, subject, chosen, rejected),
@@ -92,7 +93,7 @@ def test_the_control_the_reader_sees_markup_that_is_not_escaped() -> None:
 
 
 def test_differences_are_marked_by_line_and_weight_and_left_unmarked_where_all_differs() -> None:
-    subject = Subject("narrative", "clip", None, (), None, None, 0.0, None)
+    subject = Subject("narrative", "id", "clip", None, (), None, None, 0.0, None)
     alike = pair_html(pair_of(Evidence()), subject, "a man in red runs to the door", "a man in blue runs to the door")
     assert "<ins>red</ins>" in alike
     assert "<del>blue</del>" in alike
@@ -100,6 +101,7 @@ def test_differences_are_marked_by_line_and_weight_and_left_unmarked_where_all_d
     assert not Reader(apart).tags & {"ins", "del"}
     assert "share few words" in apart
     assert "No file of this clip can be played" in apart
+    assert 'href="/frames?clip=id"' in apart
 
 
 def test_agreement_shows_n_and_reasons_and_never_nan() -> None:
