@@ -46,7 +46,12 @@ def as_table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table; a missed goal stands as missed."""
     lines = ["| figure | value | goal | | control |", "|---|---|---|---|---|"]
     for row in rows:
-        value = "unknown" if row.value is None else f"{row.value:g} {row.unit}"
+        value = "unknown" if row.value is None else f"{_rounded(row.value)} {row.unit}"
         met = {True: "met", False: "**missed**", None: ""}[row.met]
         lines.append(f"| {row.name} | {value} | {row.goal or ''} | {met} | {row.control} |")
     return "\n".join(lines)
+
+
+def _rounded(value: float) -> str:
+    """Return four digits that mean something, or all of a whole part that has more."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,11 +1,13 @@
-"""Subtitle files in a folder, as the spoken lines of the clips whose names they bear: SRT, WebVTT, TVQA's JSON."""
+"""The spoken lines of clips: from subtitle files in a folder that bear their names (SRT, WebVTT, TVQA's JSON), or from inside their video."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from curation.datasets.drafts import ClipDraft, Notice, Rejection, Row, SubtitleDraft
+from curation.datasets.drafts import ClipDraft, Item, Notice, Rejection, Row, SubtitleDraft
+from store.embedded_subtitles import EmbeddedStream, embedded_subtitles
 from store.errors import InputError, UserError
+from store.guard import GuardedWorker, limits_for
 from store.subtitles import JSON_SUFFIXES, SUFFIXES, Cue, SubtitleFile, read_subtitles, read_tvqa_subtitles
 
 
@@ -30,6 +32,47 @@ def subtitle_rows(folder: Path, clips: Iterable[ClipDraft]) -> Iterator[Row]:
         yield from _rows(path, its_clips, passed_over)
     for path in many if silent else []:
         yield from _rows_of_many(path, silent)
+
+
+def embedded_rows(clips: Iterable[ClipDraft], files: Mapping[str, Path]) -> Iterator[Item]:
+    """Yield the lines of each clip from the first text stream inside its video, which a child process reads.
+
+    files: by the name of the video that clips ask for. Which stream was read, and which were not, is told in a notice; a broken line
+    is a row without drafts. Cost: opening each file, and reading it twice where it has such a stream.
+    """
+    wanted: dict[str, list[ClipDraft]] = {}
+    for clip in clips:
+        if clip.video in files:
+            wanted.setdefault(clip.video, []).append(clip)
+    with GuardedWorker() as worker:
+        for video, its_clips in wanted.items():
+            path = files[video]
+            try:
+                streams = worker.call(embedded_subtitles, path, limits=limits_for(path.stat().st_size))
+            except InputError as error:
+                yield _refused(Path(video), 1, "subtitle stream", str(error).replace(path.name, video))
+            else:
+                yield from _rows_inside(Path(video), its_clips, streams)
+
+
+def _rows_inside(video: Path, clips: Iterable[ClipDraft], streams: Sequence[EmbeddedStream]) -> Iterator[Item]:
+    for stream in streams:
+        if stream.reason is not None:
+            yield Notice(video.name, 1, "subtitle stream", f"Stream {stream.number}: {stream.reason}")
+    readable = [stream for stream in streams if stream.reason is None]
+    for read in readable[:1]:
+        yield Notice(video.name, 1, "subtitle stream", _taken(read, readable[1:]))
+        for problem in read.problems:
+            yield _refused(video, problem.line, "cue", problem.reason)
+        for clip in clips:
+            yield from _spoken(video, clip, on_clip(read.cues, clip.start_s, clip.end_s))
+
+
+def _taken(read: EmbeddedStream, others: Sequence[EmbeddedStream]) -> str:
+    taken = f"The spoken lines are those of stream {read.number} in the video ({read.language or 'no language named'})."
+    if not others:
+        return taken
+    return f"{taken} Others are in stream {', '.join(str(other.number) for other in others)}: to take them, give them as a .srt file with --subtitles."
 
 
 def on_clip(cues: Iterable[Cue], start_s: float, end_s: float | None) -> list[Cue]:

@@ -9,18 +9,19 @@ import sqlite_utils
 
 from curation.datasets import FORMATS, Format, format_named, jsonl
 from curation.datasets.checks import check_across
-from curation.datasets.drafts import ClipDraft, Draft, Item, Row, SubtitleDraft
+from curation.datasets.drafts import ClipDraft, Draft, Item, Notice, Row, SubtitleDraft
 from curation.datasets.sources import Source, TextFile, read_text
 from curation.import_media import MediaFound, find_media, give_all, state_of, take_in
 from curation.import_records import Shelf, clip_id
 from curation.import_rows import store_rows
-from curation.import_subtitles import subtitle_rows
+from curation.import_subtitles import embedded_rows, subtitle_rows
 from curation.import_summary import Summary, summary_of
 from curation.proxies import start_proxy_maker
 from curation.video_index import index_videos
-from store.clips import add_import, get_clip, get_media, waiting_clips
+from store.clips import add_import, get_clip, get_media, subtitles_of, waiting_clips
 from store.database import open_store, transaction
 from store.errors import InputError
+from store.media_files import media_path
 from store.records import Clip, ImportRecord
 from store.rows import digest_id, utc_now
 
@@ -52,12 +53,19 @@ class Reading:
 
     file: TextFile
     items: tuple[Item, ...]
-    spoken: tuple[Row, ...]
+    spoken: tuple[Item, ...]
 
     @property
     def clips(self) -> tuple[ClipDraft, ...]:
         """Return each clip that the rows bring, once."""
         return tuple(dict.fromkeys(draft for draft in _drafts(self.items) if isinstance(draft, ClipDraft)))
+
+    @property
+    def silent(self) -> tuple[ClipDraft, ...]:
+        """Return the clips without a spoken line."""
+        drafts = (*_drafts(self.items), *_drafts(self.spoken))
+        spoken = {(draft.dataset, draft.clip) for draft in drafts if isinstance(draft, SubtitleDraft)}
+        return tuple(clip for clip in self.clips if (clip.dataset, clip.id) not in spoken)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -78,6 +86,8 @@ def run_import(request: ImportRequest, progress: Progress = lambda share, text: 
     here = _files_here(request.data, reading)
     names = [clip.video for clip in reading.clips if clip.video not in here] + _waiting_names(request.data, reading.datasets)
     media = take_in(request.data, index, names, lambda share, text: progress(READ + (MEDIA - READ) * share, text))
+    new = {name: media_path(request.data, digest) for name, digest in media.digests.items()}
+    reading = replace(reading, spoken=(*reading.spoken, *embedded_rows(_without_lines(request.data, reading.silent), new)))
     with open_store(request.data) as db, transaction(db):
         return _store_all(db, request, reading, replace(media, digests={**here, **media.digests}), progress)
 
@@ -92,9 +102,7 @@ def read_all(request: ImportRequest) -> Reading:
     reading = Reading(file, tuple(items), ())
     if request.subtitles is None:
         return reading
-    has_own = {(draft.dataset, draft.clip) for draft in _drafts(items) if isinstance(draft, SubtitleDraft)}
-    silent = [clip for clip in reading.clips if (clip.dataset, clip.id) not in has_own]
-    return replace(reading, spoken=tuple(subtitle_rows(request.subtitles, silent)))
+    return replace(reading, spoken=tuple(subtitle_rows(request.subtitles, reading.silent)))
 
 
 def _store_all(db: sqlite_utils.Database, request: ImportRequest, reading: Reading, media: MediaFound, progress: Progress) -> Summary:
@@ -102,7 +110,7 @@ def _store_all(db: sqlite_utils.Database, request: ImportRequest, reading: Readi
     shelf = Shelf(db, media.digests, request.overlap)
     give_all(db, media, reading.datasets)
     rows = store_rows(shelf, reading.items, lambda share: progress(MEDIA + (1 - MEDIA) * share, f"Storing {len(reading.items):,} rows"))
-    spoken = store_rows(shelf, [row for row in reading.spoken if _clip_is_here(db, row)])
+    spoken = store_rows(shelf, [item for item in reading.spoken if isinstance(item, Notice) or _clip_is_here(db, item)])
     state = state_of(db, media, [clip.video for clip in reading.clips])
     summary = summary_of(request.format, request.file.name, rows, spoken, state, media.notices)
     finished_at, told = utc_now(), json.dumps(summary.as_json(), ensure_ascii=False)
@@ -131,6 +139,12 @@ def _waiting_names(data: Path, datasets: Iterable[str]) -> list[str]:
     """Return the names that clips of these data sets wait for since an earlier import."""
     with open_store(data) as db:
         return [clip.media_name for dataset in datasets for clip in waiting_clips(db, dataset)]
+
+
+def _without_lines(data: Path, clips: Iterable[ClipDraft]) -> list[ClipDraft]:
+    """Return those of the clips that no earlier import gave spoken lines."""
+    with open_store(data) as db:
+        return [clip for clip in clips if not subtitles_of(db, clip_id(clip.dataset, clip.id))]
 
 
 def _clip_is_here(db: sqlite_utils.Database, row: Row) -> bool:

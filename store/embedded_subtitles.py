@@ -39,11 +39,14 @@ class _Packet(NamedTuple):
 def embedded_subtitles(path: Path | str) -> tuple[EmbeddedStream, ...]:
     """Return the subtitle streams of a video in the file's order: MP4's timed text, SubRip, WebVTT and ASS as words.
 
-    Bitmap subtitles (DVD, Blu-ray, DVB) are pictures of words; the reason of their stream says so. Cost: reading the file twice;
-    nothing is decoded, as the packets of these formats hold the words as they are.
+    Bitmap subtitles (DVD, Blu-ray, DVB) are pictures of words; the reason of their stream says so. Cost: reading the file twice,
+    or only its header when it has no such stream; nothing is decoded, as the packets of these formats hold the words as they are.
 
     Raises NotFoundError when there is no file, InputError when it is no video.
     """
+    with streams(Path(path)) as (container, _):
+        if not container.streams.subtitles:
+            return ()
     with opened(path) as video:
         start_s = video.index.start_s
     with streams(Path(path)) as (container, _):

@@ -20,6 +20,7 @@ from store.clips import evidence_of, list_clips, list_imports, qa_pairs_of, spli
 from store.database import check, open_store
 from store.errors import InputError, StorageError
 from store.queue import claim_next, list_queue
+from tests.clips import with_subtitles
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT / "assets" / "demo" / "throw.mp4"  # 221 kB
@@ -358,6 +359,23 @@ def test_subtitles_come_from_files_named_like_clip_or_video_and_broken_lines_are
     assert said == {"whole": [(1.0, "Hello"), (11.0, "Late")], "piece": [(1.0, "Late")], "own": [(1.0, "its own")], "latin": [(1.0, "café")]}
     again = jsonl(tmp_path, *records, subtitles=folder)
     assert (again.records["subtitles"].added, again.records["subtitles"].unchanged) == (0, 5)
+
+
+def test_lines_inside_a_video_are_taken_unless_a_file_or_an_earlier_import_gave_others(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    with_subtitles(tmp_path / "videos" / "film.mkv", "subrip", [(0.5, 1.0, b"Hello."), (1.5, 0.5, b"Goodbye.")])
+    clip = {"record": "clip", "dataset": "own", "id": "one", "video": "film.mkv", "start_s": 1.0, "end_s": None}
+    summary = jsonl(tmp_path, clip, videos=tmp_path / "videos")
+    lines = all_rows(tmp_path / "data")["subtitle"]
+    assert [line[2:] for line in lines] == [(0.0, 0.5, "Hello."), (0.5, 1.0, "Goodbye.")]
+    assert any("stream 1 in the video (ger)" in notice.reason for notice in summary.warnings)
+    assert jsonl(tmp_path, clip, videos=tmp_path / "videos").rejections == ()
+    assert all_rows(tmp_path / "data")["subtitle"] == lines
+    (tmp_path / "srt").mkdir()
+    (tmp_path / "srt" / "film.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nFrom the file.\n", encoding="utf-8")
+    other = tmp_path / "other"
+    run_import(ImportRequest("jsonl", tmp_path / "in.jsonl", other, tmp_path / "videos", tmp_path / "srt"))
+    assert [line[4] for line in all_rows(other)["subtitle"]] == ["From the file."]
 
 
 def test_pieces_of_one_source_share_a_split(tmp_path: Path) -> None:

@@ -1,39 +1,13 @@
 """Subtitles inside video files: the words of each text format on the clip's clock, and the reason where there are none."""
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import pytest
 
 from store.embedded_subtitles import embedded_subtitles
 from store.errors import InputError, NotFoundError
 from store.subtitles import Cue
-from tests.clips import make_clip
-
-TICK_S = Fraction(1, 1000)
-
-
-def with_subtitles(path: Path, codec: str, packets: list[tuple[float, float, bytes]], starts_s: float = 0.0) -> Path:
-    """Write a clip of 3 s, first frame at `starts_s`, with a subtitle stream of these packets (start, length in seconds, content)."""
-    plain = path.with_name("plain.mkv")
-    make_clip(plain, times_s=[starts_s + k / 5 for k in range(15)], options={"bf": "0"})  # no B-frames, which shift all times of a MKV
-    with av.open(str(plain)) as source, av.open(str(path), "w") as out:
-        picture = out.add_stream_from_template(source.streams.video[0])
-        lines = out.add_stream(codec)
-        lines.metadata["language"] = "ger"
-        lines.codec_context.subtitle_header = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\nStyle: Default\n\n[Events]\n"
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = picture
-                out.mux(packet)
-        for start_s, lasts_s, content in packets:
-            packet = av.Packet(content)
-            packet.stream, packet.time_base = lines, TICK_S
-            packet.pts = packet.dts = round((starts_s + start_s) * 1000)
-            packet.duration = round(lasts_s * 1000)
-            out.mux(packet)
-    return path
+from tests.clips import make_clip, with_subtitles
 
 
 def timed_text(words: str) -> bytes:
