@@ -6,7 +6,7 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parents[1] / "assets" / "demo"
 SCENES = ("cockatoo.mp4", "bunny.mp4", "throw.mp4", "tree-hand.mp4", "lecture-swing.mp4")  # 849 frames and 51 of the last
 RATE, FRAMES = 30, 900
-FILM = "the film: five scenes of the demo enlarged to 720p with grain, 900 frames, x264 veryfast, a key frame each 250"
+FILM = "the film: five scenes of the demo enlarged to 720p with grain, 900 frames, x264 veryfast, a key frame each 250 where no other is named"
 
 
 def make_films(folder: Path, quick: bool) -> tuple[Path, Path]:
