@@ -146,7 +146,7 @@ def item_of(db: sqlite_utils.Database, shown: Shown) -> CompareItem:
 def _waiting(db: sqlite_utils.Database, annotator: str) -> list[Shown]:
     """Return what waits in order, each once: what was taken back, repeats that are due, new pairs, the other repeats, pairs left behind."""
     recent = recent_choices(db, annotator, RECENT)
-    acts = [one.sequence for one in recent if _outcome(one) is not TAKEN_BACK]
+    acts = _standing(annotator, recent)
     repeats = pairs_to_repeat(db, annotator)
     due_before = acts[LEAST_BETWEEN - 1] if len(acts) >= LEAST_BETWEEN else 0
     start = place_of(db, {one for operation in recent for one in _ids(operation)})
@@ -169,6 +169,14 @@ def _taken_back(annotator: str, recent: list[Operation]) -> Iterator[Shown]:
         if shown not in seen and _outcome(operation) is TAKEN_BACK:
             yield shown
         seen.add(shown)
+
+
+def _standing(annotator: str, recent: list[Operation]) -> list[int]:
+    """Return the numbers of the acts that stand, the newest first: what was taken back and done again counts once."""
+    newest: dict[Shown, Operation] = {}
+    for operation in recent:
+        newest.setdefault(Shown(annotator, *_ids(operation), operation.round), operation)
+    return [operation.sequence for operation in newest.values() if _outcome(operation) is not TAKEN_BACK]
 
 
 def _last_standing(db: sqlite_utils.Database, annotator: str) -> Shown | None:
