@@ -247,8 +247,8 @@ def test_a_beating_heart_keeps_the_items_and_an_idle_person_lets_them_go(context
     assert beat.value.json()["held"] == beats[0]
     assert len(beats[0]) == 2, "the item on screen and the one after it"
     page.clock.fast_forward("12:00")
-    press(page, ".")  # a sign of life, long after: it beats at once
-    page.wait_for_timeout(0)
+    with page.expect_request("**/heartbeat"):
+        press(page, ".")  # a sign of life, long after: it beats at once
     expect(page.locator("#desk-stamp")).to_contain_text("frame 2")
     assert len(beats) == 2
     page.clock.fast_forward("11:00")
