@@ -36,6 +36,8 @@ class Held:
     def wait_for(self, count: int) -> None:
         for _ in range(3000):
             if len(self.routes) >= count:
+                # Items do not wait for each other: on a slow machine what was done later may be sent first.
+                self.routes.sort(key=lambda route: json.loads(route.request.post_data or "{}")["client_at"])
                 return
             self.page.wait_for_timeout(10)
         raise AssertionError(f"{len(self.routes)} of {count} operations came")

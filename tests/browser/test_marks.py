@@ -490,7 +490,8 @@ def test_a_skip_before_the_answer_is_taken_back_without_a_draft_that_the_server_
     assert page.locator("#desk-message").is_hidden()
     press(page, "Enter")
     expect(page.locator("#desk-text")).to_have_text(TEXTS["blind"])
-    press(page, "u")
+    with page.expect_response("**/api/desk/operations"):
+        press(page, "u")
     expect_saved(page)
     assert sent == [("skip", 200), ("reopen", 200), ("answer", 200), ("draft", 200)]
     work = work_of(server, "second thought", "blind")
