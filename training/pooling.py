@@ -50,7 +50,7 @@ def pool(
     until the next is asked for. Those that are not sound are left out and counted. end_s: None is the end of the last
     frame, where windows end anyway; only a known end lets a short rest join the window before (windows.py). fps: the
     film's frame rate, for `povqa` only.
-    Cost: 0.1 to 0.2 ms a frame of 448x252 for all four methods, 0.5 to 1 ms with `povqa`, 2 ms in linear light. Memory: as
+    Cost: 0.2 to 0.3 ms a frame of 448x252 for all four methods, 0.5 to 1 ms with `povqa`, 2 ms in linear light. Memory: as
     much as some 25 frames; with cuts at shots those of an eighth of a second more, with `povqa` those of a window.
 
     Raises InputError when no method is given or one is not known, the span is empty, `povqa` has no frame rate, linear
