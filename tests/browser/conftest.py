@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app import Settings, make_server_app
 from store.candidates import add_candidate, candidate_of, generator_of
@@ -27,6 +27,8 @@ expect.set_options(timeout=15_000)
 GAPS_MS = (20, 40, 60, 40, 20, 80)
 FRAME_COUNT = 90
 BITS = 8
+# What the desk says to the server; with "?probe" what `intercept` asks with.
+OPERATIONS = re.compile(r"/api/desk/operations(\?probe)?$")
 TEXTS = {
     "rationale": "A man in a red coat runs to the ball before he waves. The bright sun glares off a lake, so he shades his eyes.",
     "rival": "He waves first, and then he runs. She picks the ball up.",
@@ -187,6 +189,28 @@ def open_page(context: BrowserContext, server: Server) -> Page:
     page.goto(server.address)
     expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     return page
+
+
+def intercept(page: Page, answer: Callable[[Route], object]) -> None:
+    """Hand the operations that the page sends to `answer`, from now on; `page.unroute(OPERATIONS)` ends it.
+
+    Chromium says yes to a route a moment before its first request takes it; on a slow machine the next key press was faster. So it is asked until it does.
+    """
+    probes: list[Route] = []
+
+    def take(route: Route) -> None:
+        if route.request.url.endswith("?probe"):
+            probes.append(route)
+            route.fulfill(status=204)
+        else:
+            answer(route)
+
+    page.route(OPERATIONS, take)
+    for _ in range(500):
+        page.evaluate("fetch('/api/desk/operations?probe').then(() => null, () => null)")
+        if probes:
+            return
+    raise AssertionError("the route never took a request")
 
 
 def select_words(page: Page, words: str) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page, expect
+from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from store.database import open_store
-from tests.browser.conftest import TEXTS, Server, expect_saved, frame_on_screen, open_page, select_words
+from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, frame_on_screen, intercept, open_page, select_words
 
 Desk = Callable[[str], Page]
 Contexts = Callable[[str], BrowserContext]
@@ -177,7 +177,7 @@ def test_a_draft_is_there_after_a_reload_and_undo_takes_acts_back(desk_of: Desk,
 def test_an_act_survives_the_death_of_the_tab_fifty_milliseconds_later(context_of: Contexts, server: Server) -> None:
     context = context_of("unlucky")
     page = open_page(context, server)
-    page.route("**/api/desk/operations", lambda route: None)  # on a slow machine the typing outlasts the wait before sending: nothing gets out
+    intercept(page, lambda route: None)  # on a slow machine the typing outlasts the wait before sending: nothing gets out
     press(page, "n")
     page.keyboard.type("typed just before the crash")
     page.wait_for_timeout(50)
@@ -222,9 +222,9 @@ def test_an_answer_that_is_lost_on_the_way_makes_no_second_operation(context_of:
         route.fetch()  # the server keeps it, and its answer never comes
         lost.append(json.loads(route.request.post_data)["id"])
         route.abort()
-        page.unroute("**/api/desk/operations")
+        page.unroute(OPERATIONS)
 
-    page.route("**/api/desk/operations", swallow)
+    intercept(page, swallow)
     press(page, "u")
     expect(page.locator("#desk-saved")).to_have_attribute("data-state", "unsaved")
     expect_saved(page)
@@ -256,10 +256,17 @@ def test_two_windows_on_one_item_never_overwrite_each_other_in_silence(context_o
 def test_two_windows_with_the_same_work_have_nothing_to_choose(context_of: Contexts, server: Server) -> None:
     context = context_of("twin")
     one, other = open_page(context, server), open_page(context, server)
+    sent: list[Route] = []
+    # Its first one is held until its work is the same as the first window's: half of that work would be something to choose.
+    intercept(other, lambda route: route.continue_() if sent else sent.append(route))
     for page in (one, other):
         select_words(page, "red coat")
         press(page, "h", "Escape", "x")
-        expect_saved(page)
+    expect_saved(one)
+    while not sent:
+        other.wait_for_timeout(10)
+    sent[0].continue_()
+    expect_saved(other)
     expect(other.locator("#desk-stale")).to_have_count(0)
     press(one, "Enter")  # behind the other's draft, and the same
     expect(one.locator("#desk-text")).to_have_text(TEXTS["rival"])

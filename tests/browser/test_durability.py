@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
-from tests.browser.conftest import TEXTS, Server, expect_saved, open_page
+from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, intercept, open_page
 
 Contexts = Callable[[str], BrowserContext]
 SWITCHED_OFF = "Storage.prototype.setItem = () => { throw new DOMException('switched off', 'QuotaExceededError'); };"
@@ -30,7 +30,7 @@ def crash(page: Page) -> None:
 def note_after_death(context: BrowserContext, server: Server, die: Callable[[Page], None]) -> str:
     """Return the note that a new tab shows, after the first one died 50 ms behind the last keystroke."""
     page = open_page(context, server)
-    page.route("**/api/desk/operations", lambda route: None)  # on a slow machine the typing outlasts the wait before sending: nothing gets out
+    intercept(page, lambda route: None)  # on a slow machine the typing outlasts the wait before sending: nothing gets out
     type_note(page, "typed just before the end")
     page.wait_for_timeout(50)
     die(page)
@@ -71,7 +71,7 @@ def test_a_minute_offline_is_tried_again_and_again_and_everything_arrives_once(c
         tried.append(json.loads(route.request.post_data or "{}")["id"])
         route.abort("internetdisconnected")
 
-    page.route("**/api/desk/operations", cut)
+    intercept(page, cut)
     type_note(page, "while offline")
     page.keyboard.press("Escape")
     page.keyboard.press("u")
@@ -84,7 +84,7 @@ def test_a_minute_offline_is_tried_again_and_again_and_everything_arrives_once(c
     expect(page.locator("#desk-saved")).to_contain_text("NOT saved")
     assert max(Counter(tried).values()) >= 4, "it goes out again, with the same id"
     assert server.rows("SELECT id FROM operation WHERE annotator = 'minute'") == []
-    page.unroute("**/api/desk/operations")
+    page.unroute(OPERATIONS)
     page.evaluate("window.dispatchEvent(new Event('online'))")
     expect_saved(page)
     assert max(kinds_by_item(server, "minute").values()) == 1
@@ -136,7 +136,7 @@ def test_keys_that_are_held_down_do_nothing_twice(context_of: Contexts, server: 
         sent.append((body["assignment_id"], body["kind"]))
         route.continue_()
 
-    page.route("**/api/desk/operations", count)
+    intercept(page, count)
     for text in (TEXTS["rationale"], TEXTS["rival"]):
         expect(page.locator("#desk-text")).to_have_text(text)
         hold(page, "a", 20)

@@ -12,12 +12,11 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from curation.work import NOT_BEGUN, check_submitted, work_from_json, work_to_json
 from curation.work_flags import FlagState
 from store.errors import InputError
-from tests.browser.conftest import TEXTS, Server, expect_saved, open_page, select_words
+from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, intercept, open_page, select_words
 from tests.browser.test_desk import press, work_of
 
 Desk = Callable[[str], Page]
 Contexts = Callable[[str], BrowserContext]
-OPERATIONS = "**/api/desk/operations"
 
 
 class Held:
@@ -25,7 +24,7 @@ class Held:
 
     def __init__(self, page: Page, *kinds: str) -> None:
         self.page, self.wanted, self.routes = page, kinds, list[Route]()
-        page.route(OPERATIONS, self._take)
+        intercept(page, self._take)
 
     def _take(self, route: Route) -> None:
         if json.loads(route.request.post_data or "{}")["kind"] in self.wanted:
@@ -147,7 +146,7 @@ def test_a_tab_that_died_with_an_unsent_submission_sends_it_and_goes_on(context_
 
 def test_a_refusal_of_an_item_that_was_left_is_said_and_brings_it_back_with_its_work(desk_of: Desk, server: Server) -> None:
     page = desk_of("refused")
-    page.route(OPERATIONS, refuse("The desk lost its pencil. Sharpen it.", 400, "submit"))
+    intercept(page, refuse("The desk lost its pencil. Sharpen it.", 400, "submit"))
     select_words(page, "red coat")
     press(page, "h", "Escape", "x", "4", "Enter")
     expect_text(page, "rival")

@@ -16,7 +16,7 @@ from store.database import open_store
 from store.queue import enqueue
 from store.records import Batch, Candidate, QAPair
 from store.rows import digest_id, utc_now
-from tests.browser.conftest import WRITER, Server, expect_saved, fill, open_page, select_words, served, write_numbered_clip
+from tests.browser.conftest import OPERATIONS, WRITER, Server, expect_saved, fill, intercept, open_page, select_words, served, write_numbered_clip
 
 Desk = Callable[[str], Page]
 Contexts = Callable[[str], BrowserContext]
@@ -416,9 +416,9 @@ def test_an_answer_whose_reply_is_lost_goes_out_again_and_is_kept_once(context_o
     def swallow(route: Route) -> None:
         route.fetch()  # the server keeps it, and its reply never comes
         route.abort()
-        page.unroute("**/api/desk/operations")
+        page.unroute(OPERATIONS)
 
-    page.route("**/api/desk/operations", swallow)
+    intercept(page, swallow)
     press(page, "3", "Enter")
     expect(page.locator("#desk-saved")).to_have_attribute("data-state", "unsaved")
     expect(page.locator("#desk-text")).to_have_text(TEXTS["blind"])

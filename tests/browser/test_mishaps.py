@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import TEXTS, Server, expect_saved, open_page, select_words
+from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, open_page, select_words
 from tests.browser.test_desk import press, work_of
-from tests.browser.test_flow import OPERATIONS, Held
+from tests.browser.test_flow import Held
 from tests.browser.test_keymap import remap
 
 Desk = Callable[[str], Page]

@@ -7,9 +7,9 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Server, expect_saved, open_page, select_words
+from tests.browser.conftest import OPERATIONS, Server, expect_saved, intercept, open_page, select_words
 from tests.browser.test_desk import press, work_of
-from tests.browser.test_flow import OPERATIONS, Held, expect_text, refuse, state_of
+from tests.browser.test_flow import Held, expect_text, refuse, state_of
 
 Desk = Callable[[str], Page]
 Contexts = Callable[[str], BrowserContext]
@@ -253,7 +253,7 @@ def test_an_item_that_cannot_be_opened_again_stays_submitted_and_says_so(desk_of
     press(page, "a", "Enter")
     expect_text(page, "rival")
     expect_saved(page)
-    page.route(OPERATIONS, refuse("The study is closed.", 409, "reopen"))
+    intercept(page, refuse("The study is closed.", 409, "reopen"))
     press(page, "z")
     expect(page.locator("#desk-plain")).to_contain_text("This item stays as you submitted it")
     expect(page.locator("#desk-plain")).to_contain_text("The study is closed.")
