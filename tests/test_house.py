@@ -16,15 +16,17 @@ HEAVY = ("torch", "torchvision", "transformers", "peft", "trl", "bitsandbytes", 
 # On the top floor beside the rooms; the README need not draw them.
 PAPERS = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"}
 PAGES = ("app.py", "curation/ui/", "training/ui/")
+# The modules of training/ that touch a model.
+MODEL_FLOOR = tuple(f"training/{name}.py" for name in ("model", "tiny", "forward", "sft", "dpo", "losses", "evaluate", "probe", "writing", "merge"))
 # Which library may be imported where; a path that ends in a slash is a folder.
 ONLY_IN = {
     "gradio": PAGES,
     "fastapi": PAGES,
     "starlette": PAGES,
-    "torch": ("training/torchvision_shim.py", "training/model.py", "training/sft.py", "training/dpo.py", "training/evaluate.py"),
-    "transformers": ("training/model.py", "training/sft.py", "training/dpo.py", "training/evaluate.py"),
+    "torch": ("training/torchvision_shim.py", *MODEL_FLOOR),
+    "transformers": MODEL_FLOOR,
     "trl": ("training/sft.py", "training/dpo.py"),
-    "peft": ("training/model.py", "training/sft.py", "training/dpo.py"),
+    "peft": MODEL_FLOOR,
     "bitsandbytes": ("training/model.py",),
     "av": ("store/video.py", "store/pictures.py", "store/proxy.py", "store/embedded_subtitles.py"),
 }

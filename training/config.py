@@ -11,8 +11,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 from store.errors import InputError
 from training.context import ContextPlan
 
-PIPELINE_CHECK = "pipeline-check"
-STAGES = ("sft", "dpo")
+PIPELINE_CHECK = "pipeline-check"  # a tiny Qwen2.5-VL
+PIPELINE_CHECK_QWEN3 = "pipeline-check-qwen3"  # a tiny Qwen3-VL
+PIPELINE_CHECKS = (PIPELINE_CHECK, PIPELINE_CHECK_QWEN3)
+# "evaluate" scores multiple-choice questions, "write" has the model write texts; both with the base and, with a parent run, its adapter.
+STAGES = ("sft", "dpo", "evaluate", "write")
+_RUNS = {"sft": "An SFT", "evaluate": "An evaluating", "write": "A writing"}
+KINDS = ("narrative", "rationale", "answer")
+PACKINGS = ("none", "clip")
+SCORED = ("reply", "final_answer")
 QUANTISATIONS = ("nf4", "none")
 SCHEDULES = ("cosine", "linear", "constant")
 LOSSES = ("sigmoid", "sft", "ipo", "sigmoid_norm", "hinge", "apo_zero")
@@ -22,15 +29,15 @@ SHOWN = (
     "layout", "frames", "longest_side_px", "selection", "pooling", "window_s", "compat", "keyframe", "hint", "pause_causal", "max_lines", "budget_tokens",
 )  # fmt: skip
 # What a DPO run takes over from its SFT run: a reference that saw other pixels or another base is no reference.
-LOCKED = ("model", "quantisation", *SHOWN, "lora_rank", "lora_alpha", "lora_dropout")
+LOCKED = ("model", "quantisation", *SHOWN, "lora_rank", "lora_alpha", "lora_dropout", "projector")
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """One run, whole: two runs with equal configs on one curated set do the same work."""
 
-    stage: str  # "sft" or "dpo"
-    model: str  # "pipeline-check", a local folder, or a hub id such as Qwen/Qwen2.5-VL-3B-Instruct
+    stage: str  # one of STAGES
+    model: str  # "pipeline-check", "pipeline-check-qwen3", a local folder, or a hub id such as Qwen/Qwen2.5-VL-3B-Instruct
     quantisation: str  # "nf4" (4 bits, double quantised) or "none" (bfloat16)
     frames: int  # pictures a clip, at most; a key frame comes on top
     longest_side_px: int  # pixels; larger frames are scaled down to it, smaller ones stay
@@ -52,7 +59,7 @@ class RunConfig:
     beta: float | None = None  # DPO: reward = beta x (log-probability ratio, summed over tokens; sigmoid_norm: averaged)
     loss_types: tuple[str, ...] = ()  # DPO: terms that are added up
     loss_weights: tuple[float, ...] = ()  # DPO: one weight a term
-    parent_run: str | None = None  # DPO: id of the SFT run whose adapter is start and reference
+    parent_run: str | None = None  # DPO: id of the SFT run whose adapter is start and reference; evaluate, write: of the run whose adapter is used
     # What is shown, as ContextPlan tells it. Configs that were written before these fields mean what stands here: frames as one video.
     layout: str = "video"  # "video" (one video), "interleaved" (pictures, each with what is said then) or "block" (pictures, then the lines)
     selection: str = "uniform"  # "uniform" over the clip, "near_ts" (nearest to the pause) or "all" (every window)
@@ -64,6 +71,28 @@ class RunConfig:
     pause_causal: bool = False  # whether nothing after the pause is shown
     max_lines: int = 0  # spoken lines a row, at most
     budget_tokens: int = 0  # tokens of the user's turn, pictures included; what is least relevant is left out; 0: no such limit
+    # Which rows are learnt from.
+    kinds: tuple[str, ...] = ()  # SFT: kinds of rows, each with its share; empty: all rows as they are
+    shares: tuple[float, ...] = ()  # SFT: of each of `kinds`, in any unit; rows are left out so that they hold, never repeated
+    max_rows: int = 0  # training rows, at most; 0: no such limit
+    max_learnt_tokens: int = 0  # tokens that are learnt in one epoch, at most; 0: no such limit
+    # How they go through the model.
+    packing: str = "none"  # "clip": all rows of a clip in one sequence, its video once; "none": each row by itself
+    pack_rows: int = 16  # rows (DPO: pairs) a sequence, at most, with packing
+    feature_cache: bool = False  # keep what the frozen vision tower makes of a clip
+    projector: bool = False  # LoRA on the layers between vision tower and language model too
+    # DPO only.
+    scored: str = "reply"  # "reply" (all its tokens) or "final_answer" (what stands behind the words Final answer:)
+    pair_weights: bool = False  # weigh each pair's loss with the weight in its row
+    few_pairs: bool = False  # go on with fewer pairs than a preference can be learnt from
+    # Multiple-choice accuracy, in a stage "evaluate" and while SFT or DPO goes on.
+    question_set: str | None = None  # id of a curated set of the kind questions
+    accuracy_questions: int = 0  # questions, at most; 0: all of the set
+    accuracy_steps: int = 0  # optimiser steps between two looks at the accuracy; 0: none while training
+    # Stage "write" only.
+    writes: str = "answer"  # one of KINDS
+    temperature: float = 0.0  # 0: the likeliest token each time
+    new_tokens: int = 256  # tokens a text, at most; one that reaches it is marked as cut
 
     def __post_init__(self) -> None:
         """Raise InputError when a value is outside its range or two values contradict each other."""
@@ -75,7 +104,7 @@ class RunConfig:
     @property
     def random_weights(self) -> bool:
         """Whether the model is the tiny random one, which proves the pipeline and learns nothing of use."""
-        return self.model == PIPELINE_CHECK
+        return self.model in PIPELINE_CHECKS
 
     def context_plan(self) -> ContextPlan:
         """Return how a row's context is built. Raises InputError when the values contradict each other."""
@@ -137,15 +166,19 @@ def _ranges(config: RunConfig) -> list[str]:
         _one_of("quantisation", config.quantisation, QUANTISATIONS),
         _one_of("schedule", config.schedule, SCHEDULES),
         _one_of("compat", config.compat, COMPATS),
+        _one_of("packing", config.packing, PACKINGS),
+        _one_of("scored", config.scored, SCORED),
+        _one_of("writes", config.writes, KINDS),
         None if config.model.strip() else 'model is empty. Give "pipeline-check", a local folder or a hub id.',
         _between("frames", config.frames, 1, 768),
         _between("longest_side_px", config.longest_side_px, 28, 4096),
         _between("lora_dropout", config.lora_dropout, 0.0, 0.99),
         _between("warmup_share", config.warmup_share, 0.0, 0.99),
+        _between("temperature", config.temperature, 0.0, 2.0),
     ]
-    for name in ("max_tokens", "lora_rank", "lora_alpha", "epochs", "batch_size", "accumulation", "checkpoint_steps"):
+    for name in ("max_tokens", "lora_rank", "lora_alpha", "epochs", "batch_size", "accumulation", "checkpoint_steps", "pack_rows", "new_tokens"):
         problems.append(_between(name, getattr(config, name), 1, 10_000_000))
-    for name in ("max_steps", "validation_rows", "seed", "max_lines", "budget_tokens"):
+    for name in ("max_steps", "validation_rows", "seed", "max_lines", "budget_tokens", "max_rows", "max_learnt_tokens", "accuracy_questions", "accuracy_steps"):
         problems.append(_between(name, getattr(config, name), 0, 2**31 - 1))
     for name in ("learning_rate", "max_grad_norm", "beta"):
         value = getattr(config, name)
@@ -165,13 +198,18 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"budget_tokens is {config.budget_tokens}, and a row may have {config.max_tokens} tokens (max_tokens) with its prompt and reply. "
             "Give a smaller budget, or raise max_tokens."
         )
-    preference = {"beta": config.beta, "loss_types": config.loss_types, "parent_run": config.parent_run}
-    if config.stage == "sft":
+    problems += _mixture_problems(config)
+    if config.accuracy_steps and config.question_set is None:
+        problems.append("accuracy_steps is set, and there is no question_set to score. Choose one, or set accuracy_steps to 0.")
+    preference = {"beta": config.beta, "loss_types": config.loss_types, "loss_weights": config.loss_weights}
+    if config.stage != "dpo":
         given = [name for name, value in preference.items() if value]
-        if given or config.loss_weights:
-            problems.append(f"An SFT run has no {(given or ['loss_weights'])[0]}. Leave it empty, or choose the stage dpo.")
+        if config.stage == "sft" and config.parent_run:
+            given.append("parent_run")
+        if given:
+            problems.append(f"{_RUNS[config.stage]} run has no {given[0]}. Leave it empty, or choose the stage dpo.")
         return problems
-    lacking = [name for name, value in preference.items() if not value]
+    lacking = [name for name, value in {**preference, "parent_run": config.parent_run}.items() if not value and name != "loss_weights"]
     if lacking:
         problems.append(f"A DPO run needs {lacking[0]}: it starts from the adapter of an SFT run and weighs pairs with beta.")
     if len(config.loss_types) != len(config.loss_weights):
@@ -183,6 +221,19 @@ def _contradictions(config: RunConfig) -> list[str]:
         problems.append(f"The loss weights are {config.loss_weights}, and each must be above 0. Leave out a term without weight.")
     if config.loss_types == ("sft",):
         problems.append("The only loss type is sft, which looks at no pair. Add sigmoid, or choose the stage sft.")
+    return problems
+
+
+def _mixture_problems(config: RunConfig) -> list[str]:
+    if len(config.kinds) != len(config.shares):
+        return [f"There are {len(config.kinds)} kinds of rows and {len(config.shares)} shares. Give one share a kind."]
+    problems = [p for name in config.kinds if (p := _one_of("a kind of rows", name, KINDS))]
+    if len(set(config.kinds)) != len(config.kinds):
+        problems.append("A kind of rows stands twice. Name it once, with the sum of its shares.")
+    if any(not (math.isfinite(share) and share > 0) for share in config.shares):
+        problems.append(f"The shares are {config.shares}, and each must be above 0. Leave out a kind without a share.")
+    if config.kinds and config.stage != "sft":
+        problems.append("Only an SFT run mixes kinds of rows. Leave kinds and shares empty.")
     return problems
 
 
