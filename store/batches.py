@@ -7,6 +7,7 @@ import sqlite_utils
 
 from store.chances import chance
 from store.errors import NotFoundError
+from store.pairs import MADE_WRONG
 from store.records import Batch, Seat
 from store.rows import as_record, as_row
 
@@ -98,7 +99,8 @@ def seats_of(db: sqlite_utils.Database, batch_id: str) -> list[Seat]:
 def fill_batch(db: sqlite_utils.Database, batch: Batch, dataset: str | None, kind: str | None, at_most: int) -> int:
     """Move to the batch what nobody has begun and is in no other named batch, the first `at_most` as they were imported; return how many.
 
-    Texts that wait in no queue come too, but what annotators wrote. Gold is left out. Cost grows with the number of texts: 10 us each.
+    Texts that wait in no queue come too, but what annotators wrote and what was made for pairs. Gold is left out. Cost grows with the number of
+    texts: 10 us each.
     """
     filters = {"batch": batch.id, "dataset": dataset, "kind": kind, "most": at_most}
     _make_chance(db)
@@ -123,11 +125,11 @@ def _put(db: sqlite_utils.Database, batch: Batch, part: str, filters: Mapping[st
            WHERE (:dataset IS NULL OR clip.dataset = :dataset) AND (:kind IS NULL OR c.kind = :kind)
              AND (gold.candidate_id IS NOT NULL) = (:part = 'gold')
              AND (q.batch_id = 'default' OR (q.candidate_id IS NULL AND (g.kind <> 'person' OR c.parent_id IS NULL)))
-             AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = c.id)
+             AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = c.id) AND g.name <> :made_wrong
            ORDER BY c.rowid LIMIT :most
            ON CONFLICT (candidate_id) DO UPDATE SET batch_id = excluded.batch_id, part = excluded.part, scratch = excluded.scratch,
                                                     rank = excluded.rank, wanted = excluded.wanted""",
-        {**filters, "part": part, "seed": batch.seed, "scratch": batch.scratch_share, "wanted": wanted},
+        {**filters, "part": part, "seed": batch.seed, "scratch": batch.scratch_share, "wanted": wanted, "made_wrong": MADE_WRONG},
     )
     return int(done.rowcount)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import sqlite_utils
 
+from store.pairs import MADE_WRONG
 from store.records import Candidate, Comparison, Operation
 from store.rows import as_record, as_row
 
@@ -65,17 +66,18 @@ def place_of(db: sqlite_utils.Database, candidate_ids: Iterable[str]) -> int:
 def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: int) -> list[Pair]:
     """Return the first pairs that wait for this annotator, from those that candidate number `start` brought with it on.
 
-    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own, the annotator neither chose
-    between them nor passed them by, and nothing beside them gives away what the annotator is still to answer blind. A pair comes in with its
-    later candidate, so that pairs only ever join at the end, and whoever goes through them in order can go on where the last one was. Grows with
-    the candidates between `start` and the last pair returned.
+    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own or was made for a pair, the
+    annotator neither chose between them nor passed them by, and nothing beside them gives away what the annotator is still to answer blind. A
+    pair comes in with its later candidate, so that pairs only ever join at the end, and whoever goes through them in order can go on where the
+    last one was. Grows with the candidates between `start` and the last pair returned.
     """
     rows = db.query(
         """SELECT min(x.id, y.id) AS a_id, max(x.id, y.id) AS b_id FROM candidate y
            CROSS JOIN candidate x ON x.subject_id = y.subject_id AND x.kind = y.kind AND x.rowid < y.rowid
            WHERE y.rowid >= :start AND trim(x.text) <> trim(y.text)
              AND EXISTS (SELECT 1 FROM watchable_clip w WHERE w.id = y.clip_id)
-             AND NOT EXISTS (SELECT 1 FROM generator g WHERE g.id IN (x.generator_id, y.generator_id) AND g.kind = 'person' AND g.name = :who)
+             AND NOT EXISTS (SELECT 1 FROM generator g WHERE g.id IN (x.generator_id, y.generator_id)
+                             AND (g.kind = 'person' AND g.name = :who OR g.name = :made_wrong))
              AND NOT EXISTS (SELECT 1 FROM comparison c WHERE c.annotator = :who AND c.a_id = min(x.id, y.id) AND c.b_id = max(x.id, y.id) AND c.round = 1)
              AND (SELECT json_extract(o.payload, '$.outcome') FROM operation o
                   WHERE o.candidate_id = min(x.id, y.id) AND o.annotator = :who AND o.round = 1 AND o.kind = 'compare'
@@ -90,7 +92,7 @@ def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: in
                     AND NOT EXISTS (SELECT 1 FROM candidate r CROSS JOIN annotation n ON n.candidate_id = r.id AND n.annotator = :who
                                     WHERE r.subject_id = s.subject_id AND r.kind = 'rationale' AND coalesce(n.blind_answer, n.blind_answer_index) IS NOT NULL))
            ORDER BY y.rowid, x.id LIMIT :limit""",
-        {"who": annotator, "start": start, "limit": limit},
+        {"who": annotator, "start": start, "limit": limit, "made_wrong": MADE_WRONG},
     )
     return [(row["a_id"], row["b_id"]) for row in rows]
 

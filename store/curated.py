@@ -21,6 +21,6 @@ def get_set(db: sqlite_utils.Database, set_id: str) -> CuratedSet:
 
 
 def list_sets(db: sqlite_utils.Database, kind: str | None = None) -> list[CuratedSet]:
-    """Return the curated sets, the newest first, all or of kind "sft" or "dpo"."""
+    """Return the curated sets, the newest first, all or of kind "sft", "dpo" or "questions"."""
     query = "SELECT * FROM curated_set WHERE :k IS NULL OR kind = :k ORDER BY created_at DESC, rowid DESC"
     return [as_record(CuratedSet, row) for row in db.query(query, {"k": kind})]

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 import sqlite_utils
 
 from store.errors import NotFoundError
-from store.records import PreferencePair
+from store.records import Candidate, Generator, PreferencePair
 from store.rows import as_record, as_row
+
+# The name of the generator of texts that were made for a pair: nobody is asked to annotate or to compare them.
+MADE_WRONG = "correctness negatives"
+
+# Where a pair comes from, as the schema knows it; of several the first one names the row.
+ORIGINS = ("edit", "verdict", "comparison", "correctness")
 
 
 def add_pair(db: sqlite_utils.Database, pair: PreferencePair) -> bool:
@@ -15,6 +21,12 @@ def add_pair(db: sqlite_utils.Database, pair: PreferencePair) -> bool:
     before = db.conn.total_changes
     db.table("preference_pair").insert(as_row(pair), ignore=True)
     return db.conn.total_changes > before
+
+
+def add_made(db: sqlite_utils.Database, generators: Sequence[Generator], candidates: Sequence[Candidate], pairs: Sequence[PreferencePair]) -> None:
+    """Keep texts that were made for pairs, who made them, and the pairs; what is there already stays. Call inside a transaction."""
+    for table, records in (("generator", generators), ("candidate", candidates), ("preference_pair", pairs)):
+        db.table(table).insert_all([as_row(record) for record in records], ignore=True)
 
 
 def set_pair_state(db: sqlite_utils.Database, pair_id: str, state: str) -> None:

@@ -364,7 +364,7 @@ class PreferencePair:
     kind: str
     chosen_id: str
     rejected_id: str
-    origin: str  # "edit", "verdict" or "comparison"
+    origin: str  # "edit", "verdict", "comparison" or "correctness"
     evidence: str  # JSON: ids of the annotations or comparisons behind it, and who made them
     state: str  # "proposed", "accepted" or "dropped"
     created_at: str
@@ -376,7 +376,7 @@ class CuratedSet:
 
     id: str
     name: str
-    kind: str  # "sft" or "dpo"
+    kind: str  # "sft", "dpo" or "questions"
     sha256: str  # of rows.jsonl
     row_count: int
     rule: str  # JSON: the rule that made it
@@ -390,11 +390,40 @@ class Run:
 
     id: str
     name: str
-    stage: str  # "sft" or "dpo"
+    stage: str  # "sft", "dpo", "evaluate" or "write"
     curated_set_id: str
-    parent_id: str | None  # the SFT run that a DPO run starts from
+    parent_id: str | None  # the run whose adapter this one starts from (dpo) or uses (evaluate, write; None: the base alone)
     directory: str  # relative to the data directory
     created_at: str
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The LoRA weights that a finished SFT or DPO run left, and the generator under whose name it writes texts."""
+
+    id: str
+    run_id: str
+    generator_id: str
+    sha256: str  # of adapter_model.safetensors
+    created_at: str  # when the run ended
+
+
+@dataclass(frozen=True)
+class AdapterRow:
+    """A row that an adapter learnt from; held-out rows are not among them, nor those of its parent run."""
+
+    adapter_id: str
+    row_id: str  # of the curated set of its run
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """What stands behind a row of a curated set: one thing a record."""
+
+    curated_set_id: str
+    row_id: str
+    kind: str  # "subject" (clip or QA pair), "candidate", "annotation", "comparison", "decision" or "pair"
+    source_id: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from store.errors import StorageError
+from store.schema_adapters import add_adapters
 from store.schema_seats import add_seats
 from store.schema_studies import add_studies
 
@@ -305,6 +306,12 @@ def m004_studies(db: sqlite_utils.Database) -> None:
 def m005_seats(db: sqlite_utils.Database) -> None:
     """Seats that count, and a queue whose cursors never turn back."""
     add_seats(db)
+
+
+@MIGRATIONS()
+def m006_adapters(db: sqlite_utils.Database) -> None:
+    """Runs that evaluate or write, sets of questions, adapters and the rows behind them."""
+    add_adapters(db)
 
 
 def table_of(record: type) -> str:

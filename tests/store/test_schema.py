@@ -30,6 +30,15 @@ WORK_OF_THE_THIRD_SCHEMA = (
     f"INSERT INTO comparison VALUES ('{digest_id('comparison', 'Ann', 'c1', 'c2')}', 'Ann', 'clip', 'narrative', 'c1', 'c2', 'c1', 'tie', '2026-01-01')",
     "INSERT INTO account VALUES ('Lea', 'lead', 'salt$key', '2026-01-01')",
 )
+RUNS_OF_THE_FIFTH_SCHEMA = (
+    *(statement for statement in WORK_OF_THE_THIRD_SCHEMA if "clip VALUES" in statement or "generator" in statement or "candidate VALUES" in statement),
+    "INSERT INTO preference_pair VALUES ('p', 'clip', 'narrative', 'c1', 'c2', 'edit', '[]', 'accepted', '2026-01-01')",
+    f"INSERT INTO curated_set VALUES ('s', 'mine', 'sft', '{'0' * 64}', 3, '{{}}', 'exports/s', '2026-01-01')",
+    # The child stands before its parent, as a restored row may.
+    "INSERT INTO run VALUES ('r1', 'first', 'sft', 's', NULL, 'runs/r1', '2026-01-01')",
+    "INSERT INTO run VALUES ('r2', 'second', 'dpo', 's', 'r1', 'runs/r2', '2026-01-02')",
+    "UPDATE run SET rowid = 9 WHERE id = 'r1'",
+)
 RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
 
 
@@ -86,6 +95,29 @@ def test_work_of_the_third_schema_becomes_round_one_of_the_default_batch(tmp_pat
         # The counter still follows the leases.
         db.execute("UPDATE assignment SET state = 'released'")
         assert next(db.query("SELECT taken FROM queue_entry"))["taken"] == 0
+
+
+def test_runs_sets_and_pairs_of_the_fifth_schema_stay_and_their_constraints_widen(tmp_path: Path) -> None:
+    old = sqlite_utils.Database(tmp_path / "eyewitness.db")
+    MIGRATIONS.apply(old, stop_before="m006_adapters")
+    for statement in RUNS_OF_THE_FIFTH_SCHEMA:
+        old.conn.execute(statement)
+    kept = {table: [tuple(row) for row in old.conn.execute(f"SELECT * FROM {table} ORDER BY id")] for table in ("preference_pair", "curated_set", "run")}
+    old.conn.commit()
+    old.conn.close()
+    with open_store(tmp_path) as db:
+        assert {table: [tuple(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY id")] for table in kept} == kept
+        assert not list(db.query("PRAGMA foreign_key_check"))
+        db.execute("INSERT INTO run VALUES ('r3', 'how good', 'evaluate', 's', 'r2', 'runs/r3', '2026-01-03')")
+        db.execute("INSERT INTO run VALUES ('r4', 'base alone', 'write', 's', NULL, 'runs/r4', '2026-01-03')")
+        db.execute("INSERT INTO preference_pair VALUES ('q', 'clip', 'narrative', 'c2', 'c1', 'correctness', '[]', 'proposed', '2026-01-03')")
+        for wrong in ("'dpo', 's', NULL", "'sft', 's', 'r1'", "'sft', 'nowhere', NULL", "'evaluate', 's', 'nowhere'", "'merge', 's', NULL"):
+            with pytest.raises(sqlite3.IntegrityError):
+                db.execute(f"INSERT INTO run VALUES ('x', 'x', {wrong}, 'runs/x', '2026-01-03')")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("DELETE FROM curated_set")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("DELETE FROM candidate")
 
 
 def test_a_database_of_a_newer_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
