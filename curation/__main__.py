@@ -1,4 +1,4 @@
-"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR`, `proxies` and `export-annotations`, each with `--data DIR`."""
+"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR`, `proxies`, `export-annotations` and `negatives`, with `--data DIR`."""
 
 import argparse
 import json
@@ -12,7 +12,9 @@ from curation.datasets import FORMATS
 from curation.import_media import find_media
 from curation.import_summary import media_json
 from curation.importing import ImportRequest, run_import
+from curation.negatives import SEED, make_negatives
 from curation.proxies import make_proxies
+from store.database import open_store
 from store.errors import UserError
 from store.settings import default_data
 
@@ -54,6 +56,12 @@ def _proxies(options: argparse.Namespace) -> dict[str, Any]:
 def _export_annotations(options: argparse.Namespace) -> dict[str, Any]:
     path, count = export_annotations(options.data, options.out)
     return {"file": str(path), "annotations": count}
+
+
+def _negatives(options: argparse.Namespace) -> dict[str, Any]:
+    with open_store(options.data) as db:
+        made = make_negatives(db, options.seed)
+    return {"new": made.new, "standing": dict(made.standing), "gone": made.gone, "left_out": dict(made.left_out), "seed": made.seed}
 
 
 def _progress() -> Callable[[float, str], None]:
@@ -105,7 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     exports = commands.add_parser("export-annotations", help="write all annotations as JSON lines")
     exports.add_argument("--out", type=Path, metavar="FILE", help=f"file to write (default: {FILE} in the data directory)")
     exports.set_defaults(act=_export_annotations)
-    for command in (imports, finds, proxies, exports):
+    negatives = commands.add_parser("negatives", help="make correctness pairs: the right answer over the wrong option most like it")
+    negatives.add_argument(
+        "--seed", type=int, default=SEED, metavar="N", help="decides between wrong options equally like the right one (default: %(default)s)"
+    )
+    negatives.set_defaults(act=_negatives)
+    for command in (imports, finds, proxies, exports, negatives):
         command.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
     return parser
 

@@ -2,43 +2,44 @@
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from string import Template
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlite_utils
 
+from curation.pair_weights import highest_severities, pair_strength, severity_on, with_mean_one
+from curation.pairing import Evidence
+from curation.splits import HELD_OUT, SPLITS, held_out_splits
 from curation.votes import Votes, standing_edits, votes_by_candidate
-from store.annotations import final_annotations, first_annotations
+from store.annotations import final_annotations, first_annotations, flags_of_finals
 from store.candidates import list_candidates, list_generators
-from store.clips import get_media, get_qa_pair, list_clips, subtitles_of
+from store.clips import get_media, get_qa_pair, list_clips, qa_pairs_of, subtitles_of
 from store.decisions import list_rulings
 from store.errors import InputError
-from store.pairs import list_pairs
+from store.pairs import ORIGINS, list_pairs
 from store.records import Annotation, Candidate, Clip, PreferencePair, QAPair, Subtitle
+from store.row_words import context_of, final_answer, load_prompts, prompt_for, right_option, span_of
 from store.rows import digest_id
 
-PROMPTS = Path(__file__).resolve().parent.parent / "assets" / "prompts"
 TRAINED_KINDS = ("narrative", "rationale")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# From the most to the least held out: a video that any clip holds out is held out for all its clips.
-SPLITS = ("test", "validation", "train")
 # A chat template speaks in such marks; one inside a text would open a turn of its own.
 _MARK = re.compile(r"<\|[a-z_]+\|>")
 
 
 @dataclass(frozen=True)
 class AcceptRule:
-    """Which texts an SFT set takes: accepted by a strict majority of at least `min_annotations`, or by a decision, and the edits by people."""
+    """Which texts an SFT set takes: accepted by a strict majority of at least `min_annotations`, or by a decision, and the edits by people.
+
+    Beside them, when asked for, the answers that the data set gives, which nobody judges.
+    """
 
     min_annotations: int = 1  # final annotations of a text, skips left out; a decision is enough by itself
     edits: bool = True  # take edits that their author has not taken back, unless a strict majority or a decision rejects them
     kinds: tuple[str, ...] = TRAINED_KINDS
+    given_answers: bool = False  # take every QA pair with its given answer as it stands
 
     def __post_init__(self) -> None:
         """Raise InputError when the rule would take a text that nobody looked at."""
@@ -60,8 +61,11 @@ class Row:
     prompt: str
     reply: str  # SFT: the completion; DPO: the chosen text
     rejected: str | None  # None for SFT
-    context: Mapping[str, Any]  # what is said and where the viewer paused, as `_context` tells it
+    context: Mapping[str, Any]  # what is said and where the viewer paused, as `context_of` tells it
     source: Mapping[str, Any]  # ids to walk back by; no names of people
+    qa: QAPair | None  # the question that the row asks
+    weight: float = 1.0  # DPO: of the pair in the loss; the mean over the rows is 1
+    origin: str | None = None  # DPO: one of ORIGINS
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,13 @@ class _Draft:
     """A row before its clip and its words were looked at."""
 
     id: str
-    candidate: Candidate
-    rejected: Candidate | None
+    kind: str
+    clip_id: str
+    qa: QAPair | None
+    reply: str
+    rejected: str | None
     source: Mapping[str, Any]
+    origin: str | None = None
 
 
 def accepted_candidates(
@@ -103,23 +111,43 @@ def accepted_rows(db: sqlite_utils.Database, rule: AcceptRule) -> Selection:
     candidates, annotations = list_candidates(db), first_annotations(db)
     edits = standing_edits(candidates, list_generators(db), annotations)
     votes = votes_by_candidate(annotations, list_rulings(db))
-    accepted = accepted_candidates(candidates, votes, edits, rule)
-    drafts = [_Draft(candidate.id, candidate, None, _text_source(candidate, behind, votes)) for candidate, behind in accepted]
-    return _selection(db, drafts, Counter())
+    drafts, left_out = [], Counter[str]()
+    for candidate, behind in accepted_candidates(candidates, votes, edits, rule):
+        qa = _qa_of(db, candidate)
+        drafts.append(_Draft(candidate.id, candidate.kind, candidate.clip_id, qa, _reply(candidate, qa), None, _text_source(candidate, behind, votes)))
+    if rule.given_answers:
+        drafts += _given_answers(db, left_out)
+    return _selection(db, drafts, left_out)
 
 
-def pair_rows(db: sqlite_utils.Database, state: str = "accepted") -> Selection:
-    """Return the DPO rows of the pairs in `state`, in order of id; the same two texts from several origins are one row.
+def question_rows(db: sqlite_utils.Database) -> Selection:
+    """Return the multiple-choice questions about held-out clips as rows of kind "answer", in order of id; reads all QA pairs.
+
+    Left out are those whose answer is withheld, and those between whose options nobody could choose.
+    """
+    left_out, drafts = Counter[str](), []
+    for draft in _given_answers(db, left_out, HELD_OUT):
+        problem = _no_choice(draft.qa) if draft.qa else None
+        if problem:
+            left_out[problem] += 1
+        else:
+            drafts.append(draft)
+    return _selection(db, drafts, left_out)
+
+
+def pair_rows(db: sqlite_utils.Database, state: str = "accepted", origins: Sequence[str] = ORIGINS) -> Selection:
+    """Return the DPO rows of the pairs in `state` of these origins, in order of id; the same two texts from several origins are one row.
 
     Left out are pairs that another pair contradicts, and those from edits and verdicts whose chosen text a strict majority, or a decision in
     its place, rejects now.
     """
     candidates = {candidate.id: candidate for candidate in list_candidates(db)}
     votes = votes_by_candidate(final_annotations(db), list_rulings(db))
+    severities = highest_severities(flags_of_finals(db))
     merged: dict[tuple[str, str], list[PreferencePair]] = defaultdict(list)
-    for pair in list_pairs(db, state):
+    for pair in (pair for pair in list_pairs(db, state) if pair.origin in origins):
         merged[pair.chosen_id, pair.rejected_id].append(pair)
-    drafts, left_out = [], Counter[str]()
+    drafts, left_out, strengths = [], Counter[str](), {}
     for (chosen, rejected), pairs in merged.items():
         if (rejected, chosen) in merged:
             left_out["another pair of the same state says the opposite"] += 1
@@ -127,144 +155,114 @@ def pair_rows(db: sqlite_utils.Database, state: str = "accepted") -> Selection:
             # Side by side "both bad" was there to be chosen, so that a choice stands: one rejected text may still be the better one.
             left_out[f"{'a decision' if votes[chosen].ruling else 'a majority'} has rejected the chosen text"] += 1
         else:
-            row_id = digest_id("pair row", chosen, rejected)
-            source = _pair_source(pairs, candidates[chosen], candidates[rejected], votes)
-            drafts.append(_Draft(row_id, candidates[chosen], candidates[rejected], source))
-    return _selection(db, drafts, left_out)
-
-
-def held_out_splits(clips: Sequence[Clip]) -> dict[str, str]:
-    """Return clip id -> split, such that clips that share a group or a file share the most held-out split among them."""
-    split: dict[str, str] = {clip.id: clip.split for clip in clips}
-    changed = True
-    while changed:
-        by_source: dict[tuple[str, str], str] = {}
-        for clip in clips:
-            for source in _sources(clip):
-                by_source[source] = min(by_source.get(source, "train"), split[clip.id], key=SPLITS.index)
-        spread = {clip.id: min((by_source[source] for source in _sources(clip)), key=SPLITS.index) for clip in clips}
-        changed, split = spread != split, spread
-    return split
-
-
-def load_prompts() -> dict[str, str]:
-    """Return kind -> the prompt text of its file. Raises InputError when one that needs the question has no place for it."""
-    prompts = {kind: (PROMPTS / f"{kind}.md").read_text(encoding="utf-8") for kind in (*TRAINED_KINDS, "answer")}
-    for kind, text in prompts.items():
-        if kind != "narrative" and "$question" not in text:
-            raise InputError(f"{PROMPTS / kind}.md does not say $question, so no row would hold its question. Put it back.")
-    return prompts
-
-
-def prompt_for(prompts: Mapping[str, str], kind: str, qa: QAPair | None) -> str:
-    """Return what the user says in a row of this kind; the options of the question are lettered."""
-    return Template(prompts[kind]).substitute(question=_question(qa) if qa else "").strip()
-
-
-def final_answer(qa: QAPair) -> str | None:
-    """Return the given answer with its letter when it is one of the options; None when the data set withholds it."""
-    index = qa.answer_index
-    if index is None and qa.answer in qa.options:
-        index = qa.options.index(qa.answer)
-    return qa.answer if index is None else f"{_letter(index)}. {qa.options[index]}"
+            draft = _pair_draft(db, pairs, candidates[chosen], candidates[rejected], votes)
+            strengths[draft.id] = _strength(pairs, severity_on(votes.get(rejected, Votes()), severities))
+            drafts.append(draft)
+    return _weighted(_selection(db, drafts, left_out), strengths)
 
 
 def _selection(db: sqlite_utils.Database, drafts: Sequence[_Draft], left_out: Counter[str]) -> Selection:
     clips = {clip.id: clip for clip in list_clips(db)}
     splits = held_out_splits(list(clips.values()))
     prompts = load_prompts()
+    found: dict[str, tuple[str | None, list[Subtitle]]] = {}  # clip id -> what is wrong with it, and its lines
     seen: set[tuple[str, ...]] = set()
     rows = []
     for draft in sorted(drafts, key=lambda draft: draft.id):
-        clip = clips[draft.candidate.clip_id]
-        qa = get_qa_pair(db, draft.candidate.qa_id) if draft.candidate.qa_id else None
-        prompt = prompt_for(prompts, draft.candidate.kind, qa)
-        lines = subtitles_of(db, clip.id)
-        problem = next(_problems(db, draft, clip, qa, splits, [prompt, *(line.text for line in lines)]), None)
-        row = None if problem else _row(draft, clip, qa, prompt, lines)
-        told = (row.clip_id, row.kind, row.prompt, row.reply, row.rejected or "") if row else ()
-        if row and told in seen:
+        clip = clips[draft.clip_id]
+        if clip.id not in found:
+            found[clip.id] = _clip_problem(db, clip, splits[clip.id]), subtitles_of(db, clip.id)
+        problem, lines = found[clip.id]
+        prompt = prompt_for(prompts, draft.kind, draft.qa)
+        problem = problem or next(_problems(draft, [prompt, *(line.text for line in lines)]), None)
+        told = (clip.id, draft.kind, prompt, draft.reply, draft.rejected or "")
+        if not problem and told in seen:
             problem = "the same text of the same clip or question stands in another row"
         if problem:
             left_out[problem] += 1
-        elif row:
+        else:
             seen.add(told)
-            rows.append(row)
+            rows.append(_row(draft, clip, prompt, lines))
     digests = {kind: hashlib.sha256(text.encode("utf-8")).hexdigest() for kind, text in prompts.items()}
     return Selection(tuple(rows), dict(sorted(left_out.items())), digests)
 
 
-def _problems(db: sqlite_utils.Database, draft: _Draft, clip: Clip, qa: QAPair | None, splits: Mapping[str, str], shown: Sequence[str]) -> Iterator[str]:
-    """Yield why the draft cannot be a row, as the end of the sentence "left out because"."""
+def _clip_problem(db: sqlite_utils.Database, clip: Clip, split: str) -> str | None:
+    """Return why no row can be about the clip, as the end of the sentence "left out because"; `split` is its most held-out one."""
     media = get_media(db, clip.digest) if clip.digest else None
     if media is None:
-        yield "the clip waits for its media file"
-    elif media.health != "ok":
-        yield f"the clip's media file is {media.health}"
-    if splits[clip.id] != clip.split:
-        yield f"the same video is in the {splits[clip.id]} split under another name"
-    if draft.candidate.kind == "rationale" and (qa is None or final_answer(qa) is None):
+        return "the clip waits for its media file"
+    if media.health != "ok":
+        return f"the clip's media file is {media.health}"
+    return f"the same video is in the {split} split under another name" if split != clip.split else None
+
+
+def _problems(draft: _Draft, shown: Sequence[str]) -> Iterator[str]:
+    """Yield why the draft's words cannot be a row's."""
+    if draft.kind == "rationale" and (draft.qa is None or final_answer(draft.qa) is None):
         yield "the data set withholds the answer"
-    texts = [draft.candidate.text, draft.rejected.text if draft.rejected else "", *shown, (qa and final_answer(qa)) or ""]
-    if any(_MARK.search(text) for text in texts):
+    if any(_MARK.search(text) for text in (draft.reply, draft.rejected or "", *shown)):
         yield "a text holds a mark of a chat template, such as <|im_end|>"
-    if draft.rejected and draft.rejected.text.strip() == draft.candidate.text.strip():
+    if draft.rejected == draft.reply:
         yield "the chosen and the rejected text are the same"
 
 
-def _row(draft: _Draft, clip: Clip, qa: QAPair | None, prompt: str, lines: Sequence[Subtitle]) -> Row:
-    start_s, end_s = _span(clip, qa)
-    kind = draft.candidate.kind
-    rejected = _reply(draft.rejected, qa) if draft.rejected else None
-    words = prompt, _reply(draft.candidate, qa), rejected
-    return Row(draft.id, clip.split, kind, clip.id, clip.digest or "", start_s, end_s, *words, _context(clip, qa, lines), draft.source)
+def _row(draft: _Draft, clip: Clip, prompt: str, lines: Sequence[Subtitle]) -> Row:
+    start_s, end_s = span_of(clip, draft.qa)
+    words, context = (prompt, draft.reply, draft.rejected), context_of(clip, draft.qa, lines)
+    place = (clip.id, clip.digest or "", start_s, end_s)
+    return Row(draft.id, clip.split, draft.kind, *place, *words, context, draft.source, draft.qa, origin=draft.origin)
 
 
-def _span(clip: Clip, qa: QAPair | None) -> tuple[float, float | None]:
-    """Return where to look: the question's window when it has one (it counts from the clip's start), else the whole clip."""
-    if qa is None or qa.window_end_s is None:
-        return clip.start_s, clip.end_s
-    start_s, end_s = clip.start_s + (qa.window_start_s or 0.0), clip.start_s + qa.window_end_s
-    end_s = end_s if clip.end_s is None else min(end_s, clip.end_s)
-    return (start_s, end_s) if start_s < end_s else (clip.start_s, clip.end_s)
+def _given_answers(db: sqlite_utils.Database, left_out: Counter[str], splits: Sequence[str] = SPLITS) -> Iterator[_Draft]:
+    """Yield each QA pair about a clip of these splits with its given answer; counts those that the data set withholds."""
+    for clip in list_clips(db):
+        for qa in qa_pairs_of(db, clip.id) if clip.split in splits else ():
+            answer = (final_answer(qa) or "").strip()
+            if answer:
+                nobody: dict[str, Any] = dict.fromkeys(("candidate_id", "parent_id", "generator_id"))
+                source = {**nobody, "subject_id": qa.id, "qa_id": qa.id, "annotation_ids": [], "decision_ids": []}
+                yield _Draft(digest_id("given answer", qa.id), "answer", clip.id, qa, answer, None, source)
+            else:
+                left_out["the data set withholds the answer"] += 1
 
 
-def _context(clip: Clip, qa: QAPair | None, lines: Sequence[Subtitle]) -> dict[str, Any]:
-    """Return the lines that are spoken in the row's span, the pause and, where the span is the question's own window, that window.
-
-    Seconds from the row's start: a line that has begun before it starts below 0.
-    """
-    start_s, end_s = _span(clip, qa)
-    shift_s, length_s = start_s - clip.start_s, math.inf if end_s is None else _seconds(end_s - start_s)
-    heard = [(_seconds(line.start_s - shift_s), _seconds(line.end_s - shift_s), line.text.strip()) for line in lines]
-    return {
-        "lines": [list(line) for line in sorted(heard) if line[0] < length_s and line[1] > 0 and line[2]],
-        "pause_s": None if qa is None or qa.pause_s is None else _seconds(qa.pause_s - shift_s),
-        "window_s": [0.0, length_s] if end_s is not None and (start_s, end_s) != (clip.start_s, clip.end_s) else None,
-    }
+def _no_choice(qa: QAPair) -> str | None:
+    """Return why nobody can choose one right option of the question, as the end of the sentence "left out because"."""
+    options = [option.strip() for option in qa.options]
+    if len(options) < 2 or right_option(qa) is None:
+        return "it has no options to choose from"
+    if not all(options):
+        return "one of its options is empty"
+    return "two of its options say the same" if len(set(options)) < len(options) else None
 
 
-def _seconds(value_s: float) -> float:
-    # To the microsecond: what a subtraction leaves behind is no time.
-    return round(value_s, 6)
+def _pair_draft(db: sqlite_utils.Database, pairs: Sequence[PreferencePair], chosen: Candidate, rejected: Candidate, votes: Mapping[str, Votes]) -> _Draft:
+    qa, origins = _qa_of(db, chosen), {pair.origin for pair in pairs}
+    # What is rejected for its wrong answer says that answer itself.
+    texts = _reply(chosen, qa), rejected.text.strip() if origins == {"correctness"} else _reply(rejected, qa)
+    source = _pair_source(pairs, chosen, rejected, votes)
+    origin = next(name for name in ORIGINS if name in origins)
+    return _Draft(digest_id("pair row", chosen.id, rejected.id), chosen.kind, chosen.clip_id, qa, *texts, source, origin)
+
+
+def _strength(pairs: Sequence[PreferencePair], severity: int | None) -> float | None:
+    known = (pair_strength(Evidence.from_json(pair.evidence), severity) for pair in pairs)
+    return next((one for one in known if one is not None), None)
+
+
+def _weighted(selection: Selection, strengths: Mapping[str, float | None]) -> Selection:
+    weights = with_mean_one([strengths[row.id] for row in selection.rows])
+    return replace(selection, rows=tuple(replace(row, weight=weight) for row, weight in zip(selection.rows, weights, strict=True)))
+
+
+def _qa_of(db: sqlite_utils.Database, candidate: Candidate) -> QAPair | None:
+    return get_qa_pair(db, candidate.qa_id) if candidate.qa_id else None
 
 
 def _reply(candidate: Candidate, qa: QAPair | None) -> str:
     text = candidate.text.strip()
     return f"{text}\n\nFinal answer: {final_answer(qa)}" if candidate.kind == "rationale" and qa else text
-
-
-def _question(qa: QAPair) -> str:
-    options = [f"{_letter(index)}. {option}" for index, option in enumerate(qa.options)]
-    return "\n".join([qa.question.strip(), *(["Options:", *options] if options else [])])
-
-
-def _letter(index: int) -> str:
-    return LETTERS[index] if index < len(LETTERS) else str(index + 1)
-
-
-def _sources(clip: Clip) -> list[tuple[str, str]]:
-    return [("group", clip.group_key), *([("file", clip.digest)] if clip.digest else [])]
 
 
 def _text_source(candidate: Candidate, behind: tuple[str, ...], votes: Mapping[str, Votes]) -> dict[str, Any]:

@@ -9,17 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import sqlite_utils
 
-from curation.curating import AcceptRule, Row, Selection, accepted_rows, pair_rows
+from curation.curating import TRAINED_KINDS, AcceptRule, Row, Selection, accepted_rows, pair_rows, question_rows
+from curation.pair_weights import FORMULA
 from curation.pairing import Evidence
+from curation.splits import HELD_OUT
 from curation.study.agreement import AgreementRow, agreement_table
 from store.curated import add_set, list_sets
 from store.database import open_store, transaction
 from store.errors import InputError, StorageError
-from store.pairs import list_pairs
+from store.pairs import ORIGINS, list_pairs
 from store.records import CuratedSet
+from store.row_words import KINDS, right_option
 from store.rows import digest_id, utc_now
 
 FOLDER = "exports"
@@ -27,22 +31,23 @@ LONGEST_NAME = 80
 HOW_TO_FILL = {
     "sft": "Accept texts on the Annotate page (a strict majority must accept), or edit them; then freeze again.",
     "dpo": "Accept proposed pairs or choose side by side on the Pairs page; then freeze again.",
+    "questions": "Import questions with options and their answers about clips in the validation or test split; then freeze again.",
 }
+PARTS = {"sft": KINDS, "dpo": ORIGINS, "questions": ()}
 
 
-def freeze_set(data: Path, kind: str, name: str) -> CuratedSet:
-    """Freeze what is accepted now as a curated set of kind "sft" or "dpo"; the same rows give the set that is there already.
+def freeze_set(data: Path, kind: str, name: str, parts: Sequence[str] = ()) -> CuratedSet:
+    """Freeze what is accepted now as a curated set of kind "sft" or "dpo", or the held-out "questions"; the same rows give the set that is there.
 
+    Of an SFT set `parts` are kinds of texts (none named: narratives and rationales), with "answer" every QA pair as the data set gives it; of a
+    DPO set they are origins of pairs (none named: all).
     Raises InputError for another kind, a bad name or an empty set, StorageError when the disk refuses.
     """
-    if kind not in HOW_TO_FILL:
-        raise InputError(f"The kind {kind!r} is not known. Use sft or dpo.")
     clean = _check_name(name)
     with open_store(data) as db:
-        rule = asdict(AcceptRule()) if kind == "sft" else {"state": "accepted"}
-        selection = accepted_rows(db, AcceptRule()) if kind == "sft" else pair_rows(db, "accepted")
+        selection, rule = _select(db, kind, tuple(parts))
         _refuse_empty(selection, HOW_TO_FILL[kind])
-        content = _as_jsonl(row_json(row) for row in selection.rows)
+        content = _as_jsonl((question_json if kind == "questions" else row_json)(row) for row in selection.rows)
         sha256 = hashlib.sha256(content).hexdigest()
         set_id = digest_id("curated set", kind, sha256)
         made = CuratedSet(set_id, clean, kind, sha256, len(selection.rows), json.dumps(rule), f"{FOLDER}/{set_id}", utc_now())
@@ -81,12 +86,19 @@ def row_json(row: Row) -> dict[str, object]:
         "id": row.id,
         "split": row.split,
         "kind": row.kind,
-        "clip": {"id": row.clip_id, "digest": row.digest, "start_s": row.start_s, "end_s": row.end_s},
-        "context": row.context,
+        **_shown(row),
         "prompt": [{"role": "user", "content": row.prompt}],
         **{name: [{"role": "assistant", "content": text}] for name, text in replies.items()},
+        **({} if row.rejected is None else {"weight": row.weight, "origin": row.origin}),
         "source": row.source,
     }
+
+
+def question_json(row: Row) -> dict[str, object]:
+    """Return the multiple-choice question of a row as JSON data, under the id of its QA pair; `answer` numbers the right option."""
+    assert row.qa is not None, "question_rows takes no row without a question"
+    asked = {"prompt": row.prompt, "question": row.qa.question.strip(), "options": row.qa.options, "answer": right_option(row.qa)}
+    return {"id": row.qa.id, "split": row.split, "type": row.qa.question_type, **_shown(row), **asked}
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -106,7 +118,6 @@ def datasheet(made: CuratedSet, selection: Selection, agreement: Sequence[Agreem
     """Return what the set holds, by which rule, and how far the annotators behind it agree, as Markdown."""
     rows = selection.rows
     clips = len({row.clip_id for row in rows})
-    decided = sum(bool(row.source["decision_ids"]) for row in rows)
     lines = [
         f"# {_cell(made.name)}",
         "",
@@ -119,7 +130,7 @@ def datasheet(made: CuratedSet, selection: Selection, agreement: Sequence[Agreem
         *_table(("split", "kind", "rows"), [(*pair, str(n)) for pair, n in sorted(Counter((row.split, row.kind) for row in rows).items())]),
         "",
         "The split goes by source video: clips that share a group or a file are in one split only.",
-        f"An adjudicator's decision stands in place of votes behind {decided} of the {len(rows)} rows; their `source` names it under decision_ids.",
+        *_behind(made.kind, rows),
         "",
         "## Left out",
         "",
@@ -130,6 +141,42 @@ def datasheet(made: CuratedSet, selection: Selection, agreement: Sequence[Agreem
         *_table(("measure", "items", "with two or more", "raters", "raw agreement", "Krippendorff's alpha"), [_agreement_cells(row) for row in agreement]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _select(db: sqlite_utils.Database, kind: str, parts: tuple[str, ...]) -> tuple[Selection, dict[str, Any]]:
+    """Return the rows of a set of this kind, and the rule that chose them. Raises InputError for a kind or part that is not known."""
+    if kind not in HOW_TO_FILL:
+        raise InputError(f"The kind {kind!r} is not known. Use {', '.join(HOW_TO_FILL)}.")
+    unknown = [part for part in parts if part not in PARTS[kind]]
+    if unknown:
+        raise InputError(f"A set of the kind {kind} has no part {unknown[0]!r}. Known are: {', '.join(PARTS[kind]) or 'none'}.")
+    if kind == "dpo":
+        return pair_rows(db, "accepted", parts or ORIGINS), {"state": "accepted", **({"origins": parts} if parts else {})}
+    if kind == "questions":
+        return question_rows(db), {"splits": HELD_OUT, "least_options": 2}
+    kinds = parts or TRAINED_KINDS
+    rule = AcceptRule(kinds=tuple(name for name in KINDS if name in kinds and name != "answer"), given_answers="answer" in kinds)
+    return accepted_rows(db, rule), asdict(rule)
+
+
+def _shown(row: Row) -> dict[str, object]:
+    return {"clip": {"id": row.clip_id, "digest": row.digest, "start_s": row.start_s, "end_s": row.end_s}, "context": row.context}
+
+
+def _behind(kind: str, rows: Sequence[Row]) -> list[str]:
+    """Return the sentences that say who stands behind the rows of a set of this kind."""
+    if kind == "questions":
+        types = Counter(row.qa.question_type or "no type given" for row in rows if row.qa)
+        told = ["Questions of the data set with its answers, as they were imported: nobody judged them. They are for measuring, never for training.", ""]
+        return [*told, *_table(("question type", "questions"), [(name, str(n)) for name, n in sorted(types.items())])]
+    decided, given = sum(bool(row.source["decision_ids"]) for row in rows), sum(row.source.get("candidate_id", "") is None for row in rows)
+    lines = [f"An adjudicator's decision stands in place of votes behind {decided} of the {len(rows)} rows; their `source` names it under decision_ids."]
+    if given:
+        lines.append(f"{given} rows of the kind answer are QA pairs as the data set gives them: nobody judged them.")
+    if kind == "dpo":
+        equal = sum(row.weight == 1 for row in rows)
+        lines.append(f"Weight of a pair: {FORMULA}. {equal} of the {len(rows)} rows weigh 1, as do all whose severity or votes on both texts are not known.")
+    return lines
 
 
 def _manifest(made: CuratedSet, selection: Selection) -> dict[str, object]:

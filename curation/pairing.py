@@ -18,6 +18,9 @@ from store.pairs import add_pair, list_pairs, pairs_of_ids, remove_pair, update_
 from store.records import Annotation, Candidate, Comparison, Flag, PreferencePair
 from store.rows import digest_id, utc_now
 
+# The origin of pairs that no annotator's word makes: see curation.negatives.
+CORRECTNESS = "correctness"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -71,7 +74,7 @@ def edit_pairs(
             chosen_for=len(makers),
             chosen_of=len(makers),
         )
-        pairs.append(_pair(edit, original, "edit", evidence))
+        pairs.append(pair_of(edit, original, "edit", evidence))
     return pairs
 
 
@@ -92,7 +95,7 @@ def verdict_pairs(candidates: Sequence[Candidate], votes: Mapping[str, Votes], f
         for better in accepted:
             for worse in rejected:
                 if _differ(better, worse):
-                    pairs.append(_pair(better, worse, "verdict", _verdict_evidence(votes[better.id], votes[worse.id], kinds)))
+                    pairs.append(pair_of(better, worse, "verdict", _verdict_evidence(votes[better.id], votes[worse.id], kinds)))
     return pairs
 
 
@@ -113,7 +116,7 @@ def comparison_pairs(candidates: Iterable[Candidate], comparisons: Iterable[Comp
             continue
         wins = max(for_a, for_b)
         evidence = Evidence(comparison_ids=tuple(c.id for c in told), annotators=tuple(c.annotator for c in told), chosen_for=wins, chosen_of=len(told))
-        pairs.append(replace(_pair(better, worse, "comparison", evidence), state="accepted" if wins == len(told) else "proposed"))
+        pairs.append(replace(pair_of(better, worse, "comparison", evidence), state="accepted" if wins == len(told) else "proposed"))
     return pairs
 
 
@@ -130,6 +133,8 @@ def evidence_in_words(pair: PreferencePair) -> str:
         chosen = "decision" if evidence.chosen_by_decision else f"{evidence.chosen_for} of {evidence.chosen_of}"
         rejected = "decision" if evidence.rejected_by_decision else f"{evidence.rejected_for} of {evidence.rejected_of}"
         return f"accepted by {chosen} over rejected by {rejected}; flagged: {flags or 'nothing'}; by {people}"
+    if pair.origin == CORRECTNESS:
+        return "the same accepted rationale, ending in a wrong option" if pair.kind == "rationale" else "a wrong option in place of the right one"
     return f"chosen side by side by {evidence.chosen_for} of {evidence.chosen_of}; asked: {people}"
 
 
@@ -146,7 +151,7 @@ def propose_pairs(db: sqlite_utils.Database) -> int:
         *verdict_pairs(candidates, votes, flags),
         *comparison_pairs(candidates, list_comparisons(db)),
     ]
-    return _reconcile(db, list_pairs(db), derived)
+    return _reconcile(db, [pair for pair in list_pairs(db) if pair.origin != CORRECTNESS], derived)
 
 
 def refresh_comparison_pairs(db: sqlite_utils.Database, a: Candidate, b: Candidate) -> None:
@@ -158,14 +163,14 @@ def refresh_comparison_pairs(db: sqlite_utils.Database, a: Candidate, b: Candida
 
 def _reconcile(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:
     """Write what changed in one short transaction, and nothing when nothing did."""
-    if not any(_changes(stored, derived)):
+    if not any(changes(stored, derived)):
         return 0
     with transaction(db):
         return _apply(db, stored, derived)
 
 
 def _apply(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:
-    gone, changed, new = _changes(stored, derived)
+    gone, changed, new = changes(stored, derived)
     for pair in gone:
         remove_pair(db, pair.id)
     for pair in changed:
@@ -173,8 +178,8 @@ def _apply(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived:
     return sum(add_pair(db, pair) for pair in new)
 
 
-def _changes(stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> tuple[list[PreferencePair], list[PreferencePair], list[PreferencePair]]:
-    """Return the pairs to remove, to update and to add."""
+def changes(stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> tuple[list[PreferencePair], list[PreferencePair], list[PreferencePair]]:
+    """Return the pairs to remove, to update and to add, so that `stored` become `derived` but for what a person decided."""
     before, now = {pair.id: pair for pair in stored}, {pair.id: pair for pair in derived}
     gone = [pair for pair in stored if pair.id not in now and _undecided(pair)]
     changed = [_updated(before[pair.id], pair) for pair in derived if pair.id in before and before[pair.id].evidence != pair.evidence]
@@ -182,8 +187,8 @@ def _changes(stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]
 
 
 def _undecided(pair: PreferencePair) -> bool:
-    # A comparison's pair is accepted by its own evidence, so that it falls with it; an edit's or a verdict's by a person.
-    return pair.state == "proposed" or (pair.origin == "comparison" and pair.state == "accepted")
+    # A comparison's pair is accepted by its own evidence and a correctness pair by its making, so that they fall with it; others by a person.
+    return pair.state == "proposed" or (pair.origin in ("comparison", CORRECTNESS) and pair.state == "accepted")
 
 
 def _updated(stored: PreferencePair, derived: PreferencePair) -> PreferencePair:
@@ -196,7 +201,8 @@ def _updated(stored: PreferencePair, derived: PreferencePair) -> PreferencePair:
     return replace(stored, evidence=derived.evidence, state=state)
 
 
-def _pair(chosen: Candidate, rejected: Candidate, origin: str, evidence: Evidence) -> PreferencePair:
+def pair_of(chosen: Candidate, rejected: Candidate, origin: str, evidence: Evidence) -> PreferencePair:
+    """Return the proposed pair of these two texts; the same texts and origin give the same id."""
     pair_id = _pair_id(chosen.id, rejected.id, origin)
     return PreferencePair(pair_id, chosen.subject_id, chosen.kind, chosen.id, rejected.id, origin, evidence.to_json(), "proposed", utc_now())
 

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 from curation.contrast import Piece, Subject, word_diff
 from curation.curating import Selection
-from curation.pairing import evidence_in_words
+from curation.negatives import Made
+from curation.pairing import CORRECTNESS, evidence_in_words
 from store.records import PreferencePair
 
 # Below this share of common words two texts are two tellings: marks on nearly every word would hide more than they show.
@@ -91,13 +92,18 @@ def subject_html(subject: Subject) -> str:
 
 def counts_html(counts: Mapping[tuple[str, str], int], selection: Selection, state: str) -> str:
     """Return how many pairs of each origin stand in each state, and what a download of `state` holds."""
-    states, origins = ("proposed", "accepted", "dropped"), ("edit", "verdict", "comparison")
+    states, origins = ("proposed", "accepted", "dropped"), ("edit", "verdict", "comparison", CORRECTNESS)
     head = "".join(f"<th scope=col>{escape(one)}</th>" for one in ("From", *states))
     body = "".join(f"<tr><th scope=row>{origin}</th>{''.join(f'<td>{counts.get((one, origin), 0)}</td>' for one in states)}</tr>" for origin in origins)
     splits = ", ".join(f"{sum(row.split == split for row in selection.rows)} {split}" for split in ("train", "validation", "test"))
     left_out = "".join(f"<li>{n}: {escape(reason)}</li>" for reason, n in selection.left_out.items())
     told = f"<p>The download of {escape(state)} pairs holds <b>{len(selection.rows)}</b> rows ({splits}); one row for each two texts.</p>"
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}{f'<p>Left out:</p><ul>{left_out}</ul>' if left_out else ''}"
+
+
+def made_html(made: Made) -> str:
+    """Return what became of making correctness pairs: how many are new, how many stand by kind, and why questions were left out."""
+    return f'<p class="note" role="status">{escape(made.sentence)}</p>'
 
 
 def _list_row(pair: PreferencePair, subject: Subject, picked: bool) -> str:

@@ -1,4 +1,4 @@
-"""The Pairs page: decide on proposed pairs, see whether choices side by side follow the side or the length, download."""
+"""The Pairs page: decide on proposed pairs, see whether choices side by side follow the side or the length, make correctness pairs, download."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,20 +11,28 @@ import sqlite_utils
 from curation.contrast import subject_of
 from curation.curating import pair_rows
 from curation.export import export_pairs_jsonl
-from curation.pairing import propose_pairs
+from curation.negatives import SEED, make_negatives, with_answer
+from curation.pairing import CORRECTNESS, propose_pairs
 from curation.study.sides import side_report
-from curation.ui.pair_views import CSS, PICK_JS, counts_html, list_html, pair_html
+from curation.ui.pair_views import CSS, PICK_JS, counts_html, list_html, made_html, pair_html
 from curation.ui.side_views import sides_html
 from store.candidates import get_candidate
+from store.clips import get_qa_pair
 from store.comparisons import list_comparisons, texts_of
 from store.context import Context
-from store.errors import NotFoundError
+from store.errors import InputError, NotFoundError
 from store.pairs import get_pair, list_pairs, set_pair_state
-from store.records import Candidate
+from store.records import Candidate, PreferencePair
+from store.row_words import final_answer
 
 STATES = ["proposed", "accepted", "dropped"]
-ORIGINS = ["all", "edit", "verdict", "comparison"]
+ORIGINS = ["all", "edit", "verdict", "comparison", CORRECTNESS]
 PER_PAGE = 25
+MADE = (
+    "For each multiple-choice question of a train or validation clip: the right answer over the wrong option that is most like it in length and in "
+    "words of the question, behind each accepted rationale, else alone. They are accepted at once, nobody is asked about them, and the same seed "
+    "makes the same pairs. Train on them with only the final answer scored."
+)
 FORMAT = "One row a line in TRL's conversational preference format: prompt, chosen, rejected; beside them the clip, the origins and the evidence."
 
 
@@ -41,12 +49,14 @@ class View:
 
 
 def build(context: Context) -> None:
-    """Put the three tabs of the page into the current Gradio page."""
+    """Put the four tabs of the page into the current Gradio page."""
     with gr.Tabs(elem_id="pairs-tabs"):
         with gr.Tab("Proposed pairs", elem_id="pairs-tab-proposed"):
             _build_proposed(context)
         with gr.Tab("Side by side", elem_id="pairs-tab-side") as side:
             _build_side_by_side(context, side)
+        with gr.Tab("Correctness", elem_id="pairs-tab-correctness"):
+            _build_correctness(context)
         with gr.Tab("Export", elem_id="pairs-tab-export") as export:
             _build_export(context, export)
 
@@ -122,6 +132,22 @@ def _build_side_by_side(context: Context, tab: gr.Tab) -> None:
     gr.on([tab.select], context.handler(show_sides), None, [report], show_progress="hidden")
 
 
+def _build_correctness(context: Context) -> None:
+    gr.HTML(f'<p class="note">{MADE}</p>', css_template=CSS)
+    with gr.Row():
+        seed = gr.Number(SEED, label="Seed", precision=0, elem_id="pairs-seed", scale=0, min_width=140)
+        make = gr.Button("Make correctness pairs", variant="primary", size="md", scale=0, min_width=220, elem_id="pairs-make")
+    told = gr.HTML(css_template=CSS, elem_id="pairs-made")
+
+    def make_pairs(seed: float | None) -> str:
+        if seed is None:
+            raise InputError("There is no seed. Give a whole number.")
+        with context.open() as db:
+            return made_html(make_negatives(db, int(seed)))
+
+    make.click(context.handler(make_pairs), [seed], [told])
+
+
 def _build_export(context: Context, tab: gr.Tab) -> None:
     state = gr.Radio(STATES, value="accepted", label="Pairs to download", elem_id="pairs-export-state")
     counts = gr.HTML(css_template=CSS, elem_id="pairs-counts")
@@ -152,7 +178,7 @@ def _show(db: sqlite_utils.Database, view: View) -> list[Any]:
     if picked is not None:
         pair = get_pair(db, picked)
         chosen, rejected = _text(db, pair.chosen_id), _text(db, pair.rejected_id)
-        detail = pair_html(pair, subject_of(db, chosen), chosen.text, rejected.text)
+        detail = pair_html(pair, subject_of(db, chosen), _as_trained(db, pair, chosen), rejected.text)
     now = replace(view, first=first, shown=shown, picked=picked, total=len(found))
     accept, drop = (gr.Button(interactive=picked is not None and view.state != state) for state in ("accepted", "dropped"))
     accept_all = gr.Button(f"Accept all {len(shown)} shown", interactive=bool(shown) and view.state != "accepted")
@@ -164,6 +190,12 @@ def _after(view: View) -> str | None:
     """Return the row below the picked one: what a decision moves on to."""
     place = view.shown.index(view.picked) if view.picked in view.shown else -1
     return next(iter(view.shown[place + 1 :]), None)
+
+
+def _as_trained(db: sqlite_utils.Database, pair: PreferencePair, chosen: Candidate) -> str:
+    """Return the chosen text; beside a rejected one that ends in an answer of its own, with the answer that a row gives it."""
+    qa = get_qa_pair(db, chosen.qa_id) if pair.origin == CORRECTNESS and pair.kind == "rationale" and chosen.qa_id else None
+    return with_answer(chosen.text, final_answer(qa) or "") if qa else chosen.text
 
 
 def _text(db: sqlite_utils.Database, candidate_id: str) -> Candidate:

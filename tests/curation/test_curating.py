@@ -9,14 +9,16 @@ import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.curating import AcceptRule, Selection, accepted_rows, final_answer, held_out_splits, load_prompts, pair_rows, prompt_for
+from curation.curating import AcceptRule, Selection, accepted_rows, pair_rows
 from curation.pairing import propose_pairs
+from curation.splits import held_out_splits
 from store.candidates import add_candidate, candidate_of, list_candidates
 from store.clips import add_clip, add_media, add_subtitles, set_health
 from store.database import open_store
 from store.errors import InputError
 from store.pairs import list_pairs, set_pair_state
 from store.records import Clip, Media, QAPair, Subtitle
+from store.row_words import final_answer, load_prompts, prompt_for
 from tests.curation.annotating import annotate, memory_store
 from tests.curation.choosing import choose_text
 from tests.seeds import OTHER_WRITER, WRITER, Seeded, seed_project

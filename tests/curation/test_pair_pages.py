@@ -80,7 +80,16 @@ def test_what_cannot_be_done_is_told_in_a_sentence(client: TestClient, seeded: S
     assert "There is nothing to write: no row is accepted" in call(client, "write", "dropped")
 
 
+def test_an_adjudicator_makes_correctness_pairs_and_sees_them_as_they_are_trained_on(client: TestClient, seeded: Seeded, tmp_path: Path) -> None:
+    client.post("/login", data={"name": "lea", "password": PASSWORD})
+    assert "1 new correctness pair with seed 7; 1 behind an accepted rationale stand now" in call(client, "make_pairs", 7)
+    assert "must be 0 or more" in call(client, "make_pairs", -1)
+    shown = call(client, "narrow", None, "accepted", "correctness")
+    assert all(words in shown for words in ("Final answer:", "A. to catch it", "B. for fun")), "as rows say it, what differs marked"
+    assert '"correctness"' not in call(client, "narrow", None, "accepted", "edit")
+
+
 def test_an_annotator_gets_nothing_from_these_pages(client: TestClient, seeded: Seeded, tmp_path: Path) -> None:
     client.post("/login", data={"name": "ann", "password": PASSWORD})
-    for name, data in (("open_page", []), ("show_sides", []), ("write", ["accepted"]), ("show_1", [])):
+    for name, data in (("open_page", []), ("show_sides", []), ("make_pairs", [1]), ("write", ["accepted"]), ("show_1", [])):
         assert "This is for adjudicators" in call(client, name, *data)
