@@ -17,7 +17,7 @@ Pure: no picture is read and no tokenizer loaded. docs/context.md shows what com
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from store.errors import InputError
@@ -36,10 +36,18 @@ _SAME_S = 0.02
 _BEFORE_END_S = 0.001
 
 
-def build_context(scene: Scene, prompt: str, plan: ContextPlan, count_text: Callable[[str], int], tokens_per_picture: int) -> Context:
+def build_context(
+    scene: Scene,
+    prompt: str,
+    plan: ContextPlan,
+    count_text: Callable[[str], int],
+    tokens_per_picture: int,
+    of_video: Callable[[Sequence[Moment]], int] | None = None,
+) -> Context:
     """Return the user's turn for a question about a scene; the module's docstring tells the rules. Equal arguments give equal contexts.
 
-    `count_text` returns the tokens of a text, `tokens_per_picture` are those of one picture without the two marks around it.
+    `count_text` returns the tokens of a text, `tokens_per_picture` are those of one picture, and `of_video` returns those of a video that shows
+    these moments, both without the two marks around it; by default a video takes its pictures in twos, as Qwen2.5-VL does.
     In the report stands whatever was in the window and asked for and is not shown; what a selection passes over is not.
 
     Raises InputError when the prompt is empty or alone over the budget, when a picture costs nothing, and when `pause_causal` leaves nothing.
@@ -52,13 +60,15 @@ def build_context(scene: Scene, prompt: str, plan: ContextPlan, count_text: Call
     wanted, given_up = _as_povqa(scene, plan) if plan.candidates == "povqa" else _by_time(scene, plan)
 
     def cost(shown: Shown) -> int:
-        return tokens_of(compose(shown, prompt, plan), len(shown.moments), count, tokens_per_picture)
+        def video() -> int:
+            return of_video(shown.moments) if of_video else tokens_per_picture * -(-len(shown.moments) // 2)
+
+        return tokens_of(compose(shown, prompt, plan), count, tokens_per_picture, video)
 
     shown = within_budget(wanted, plan, _focus_s(scene), cost)
     printed, lost = _printed(shown, plan)
     dropped = (*given_up, *missing(wanted, shown, plan), *lost)
-    blocks = compose(shown, prompt, plan)
-    return Context(blocks, shown.moments, printed, dropped, tokens_of(blocks, len(shown.moments), count, tokens_per_picture))
+    return Context(compose(shown, prompt, plan), shown.moments, printed, dropped, cost(shown))
 
 
 def _by_time(scene: Scene, plan: ContextPlan) -> tuple[Shown, list[Dropped]]:

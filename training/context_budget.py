@@ -10,19 +10,18 @@ from training.selection import coarse_to_fine
 
 # Each picture and each video stands between a mark that opens it and one that closes it.
 MARKS = 2
-PICTURES_A_TOKEN = 2  # of a video: Qwen2.5-VL reads its frames in twos
 Item = tuple[str, int]  # ("hint", 0), ("moment", index) or ("line", index)
 
 
-def tokens_of(blocks: Sequence[Block], pictures: int, count_text: Callable[[str], int], tokens_per_picture: int) -> int:
-    """Return what the blocks cost: texts that stand side by side are counted as one, a video as half of its pictures, rounded up."""
+def tokens_of(blocks: Sequence[Block], count_text: Callable[[str], int], tokens_per_picture: int, of_video: Callable[[], int]) -> int:
+    """Return what the blocks cost: texts that stand side by side are counted as one; a video, without its two marks, as `of_video` says."""
     total, run = 0, ""
     for block in blocks:
         if block.kind == "text":
             run += block.text
             continue
         total += (count_text(run) if run else 0) + MARKS
-        total += tokens_per_picture * (-(-pictures // PICTURES_A_TOKEN) if block.kind == "video" else 1)
+        total += of_video() if block.kind == "video" else tokens_per_picture
         run = ""
     return total + (count_text(run) if run else 0)
 

@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 
 from store.errors import InputError
 from training.context import Block
-from training.frames import MAX_PIXELS, MIN_PIXELS
+from training.families import MARKS, PAIR, TICKS, VIDEO_PAD, Family, ticks_of
+from training.preferences import unscored
 from training.rows import Row
 from training.views import View
 
 ASSISTANT = "<|im_start|>assistant\n"
 TURN_END = "<|im_end|>"
-# Ticks a second in which frame times are told to the processor, which takes whole numbers only.
-_TICKS = 1_000_000
-# The format is told because of a picture three pixels high or less the processor would guess another one.
-_PIXELS = {"size": {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}, "input_data_format": "channels_last"}
+PADS = ("<|image_pad|>", VIDEO_PAD)
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,31 @@ class TokenCount:
 
 
 class Encoder:
-    """Turns rows into what Qwen2.5-VL takes; nothing is ever cut."""
+    """Turns rows into what a model of their views' family takes; nothing is ever cut."""
 
-    def __init__(self, processor: Any, views: Mapping[str, View], pixels: Callable[[View], NDArray[np.uint8]]) -> None:
-        """Views by row id; `pixels` returns the pictures of one, (moments, height, width, 3)."""
+    def __init__(self, processor: Any, views: Mapping[str, View], pixels: Callable[[View], NDArray[np.uint8]], scored: str = "reply") -> None:
+        """Views by row id; `pixels` returns the pictures of one, (moments, height, width, 3); `scored` as in RunConfig: what of a reply is learnt.
+
+        Raises InputError when the processor cuts pictures otherwise than the views' family: the tokens would be counted wrong.
+        """
         self._processor = processor
         self._views = views
         self._pixels = pixels
+        self._scored = scored
         self._header = self._ids(ASSISTANT)
         self._turn_end = self._ids(TURN_END)[0]
+        self._pads = set(processor.tokenizer.convert_tokens_to_ids(list(PADS)))
+        token_px = processor.image_processor.patch_size * processor.image_processor.merge_size
+        other = next((view.family for view in views.values() if view.family.token_px != token_px), None)
+        if other:
+            raise InputError(
+                f"This model takes squares of {token_px} pixels for a token and the rows were laid out for {other.title}, which takes {other.token_px}. "
+                "A hub id whose name does not tell the family is taken for Qwen2.5-VL: download the model and give its folder."
+            )
+
+    def view(self, row: Row) -> View:
+        """Return what the model sees of the row."""
+        return self._views[row.id]
 
     def messages(self, row: Row, reply: str) -> list[dict[str, Any]]:
         """Return the conversation as chat messages; pictures and lines stand in the first turn of the user, around its words."""
@@ -57,9 +71,25 @@ class Encoder:
 
     def count(self, row: Row, reply: str) -> TokenCount:
         """Return the tokens of the row with this reply, without touching a frame."""
-        ids, view = self._ids(self.text(row, reply)), self._views[row.id]
+        view = self._views[row.id]
+        times_s = [moment.time_s for moment in view.context.moments]
+        text = self.text(row, reply)
+        ids = self._ids(text.replace(VIDEO_PAD, view.family.video_text(times_s)) if view.is_video else text)
         start, end = self._learnt(ids)
-        return TokenCount(len(ids) - view.pads + view.visual_tokens, end - start)
+        return TokenCount(len(ids) - sum(token in self._pads for token in ids) + view.visual_tokens, end - start)
+
+    def tail(self, row: Row, reply: str) -> tuple[list[int], list[bool]]:
+        """Return the tokens behind the last picture, all of them where there is none, and which of them are learnt.
+
+        The mark that ends a picture ends a word for the tokenizer too, so these are the last tokens of the row's batch.
+        """
+        ids = self._ids(self.text(row, reply).rpartition(MARKS[1])[2])
+        start, end = self._learnt(ids)
+        return ids, [start <= at < end for at in range(len(ids))]
+
+    def one(self, row: Row, reply: str) -> dict[str, Any]:
+        """Return the batch of this row alone, without padding."""
+        return self.batch([row], [reply])
 
     def batch(self, rows: Sequence[Row], replies: Sequence[str]) -> dict[str, Any]:
         """Return the processor's tensors for the rows, padded on the right, and `completion_mask`, 1 where a token is learnt.
@@ -86,14 +116,15 @@ class Encoder:
             # A copy: torch takes over the memory, and would not know that a mapped file must not be written.
             pixels = np.array(self._pixels(view))
             images += [pixels[block.moment] for block in view.context.blocks if block.kind == "image"]
-            videos += [pixels for block in view.context.blocks if block.kind == "video"]
+            if view.is_video:
+                videos.append(np.concatenate([pixels, pixels[-1:]]) if len(pixels) % PAIR else pixels)
         found: dict[str, Any] = {}
         if images:
-            found |= {"images": images, "images_kwargs": _PIXELS}
+            found |= {"images": images, "images_kwargs": _limits(views[0].family, video=False)}
         if videos:
             metadata = [metadata_of(view) for view in views if view.is_video]
-            kwargs = {**_PIXELS, "do_sample_frames": False, "video_metadata": metadata, "cap_pixels_per_frame": False}
-            found |= {"videos": videos, "videos_kwargs": kwargs}
+            kwargs = {"do_sample_frames": False, "video_metadata": metadata, "cap_pixels_per_frame": False}
+            found |= {"videos": videos, "videos_kwargs": {**_limits(views[0].family, video=True), **kwargs}}
         return found
 
     def _ids(self, text: str) -> list[int]:
@@ -105,8 +136,9 @@ class Encoder:
         size = len(self._header)
         starts = [at + size for at in range(len(ids) - size + 1) if list(ids[at : at + size]) == self._header]
         if len(starts) != 1:
-            raise InputError(f"The chat template of this model writes the assistant's header {len(starts)} times. It is not one of Qwen2.5-VL.")
-        return starts[0], list(ids).index(self._turn_end, starts[0]) + 1
+            raise InputError(f"The chat template of this model writes the assistant's header {len(starts)} times. It is not one of Qwen's.")
+        start, end = starts[0], list(ids).index(self._turn_end, starts[0])
+        return start + (unscored(self._processor.tokenizer, ids[start:end]) if self._scored == "final_answer" else 0), end + 1
 
 
 def text_counter(processor: Any) -> Callable[[str], int]:
@@ -138,18 +170,25 @@ def replies_of(row: Row) -> tuple[str, ...]:
 def metadata_of(view: View) -> dict[str, Any]:
     """Return what the processor is told of a video: the true time of each frame, and as rate the mean distance between them.
 
-    Qwen2.5-VL is given one number of seconds a pair of frames, so of uneven distances it learns the mean.
+    Qwen2.5-VL is given one number of seconds a pair of frames, so of uneven distances it learns the mean; Qwen3-VL reads each pair's time.
     """
     times_s = [moment.time_s for moment in view.context.moments]
     step_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1) if len(times_s) > 1 else view.stretch.length_s
+    ticks = ticks_of(times_s)
     return {
-        "total_num_frames": round(len(times_s) * step_s * _TICKS),
-        "fps": float(_TICKS),
+        "total_num_frames": round(len(ticks) * step_s * TICKS),
+        "fps": float(TICKS),
         "duration": view.stretch.length_s,
-        "frames_indices": [round(time_s * _TICKS) for time_s in times_s],
+        "frames_indices": ticks,
         "width": view.stretch.width,
         "height": view.stretch.height,
     }
+
+
+def _limits(family: Family, video: bool) -> dict[str, Any]:
+    low, high = family.limits(video)
+    # The format is told because of a picture three pixels high or less the processor would guess another one.
+    return {"size": {"shortest_edge": low, "longest_edge": high}, "input_data_format": "channels_last"}
 
 
 def _part(block: Block) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""What a clip offers a model: how long it lasts, how large its pictures are, and how many tokens they take."""
+"""What a clip offers a model: where it lies in its file, how long it lasts, and how large its pictures are read."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,8 @@ from typing import Protocol
 
 from store.errors import InputError, UserError
 from store.media import Probe, media_path, probe
+from training.families import oblong, too_oblong
 from training.rows import ClipSpan
-
-# Qwen2.5-VL: patches of 14 pixels, merged two by two; a video takes its frames in pairs.
-TOKEN_SIDE_PX = 28
-FRAMES_A_TOKEN = 2
-MIN_PIXELS = 4 * TOKEN_SIDE_PX**2
-MAX_PIXELS = 4096 * TOKEN_SIDE_PX**2
 
 
 class Sized(Protocol):
@@ -64,35 +58,6 @@ def scaled_size(width: int, height: int, longest_side_px: int) -> tuple[int, int
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def grid_size(height: int, width: int) -> tuple[int, int]:
-    """Return (height, width) in pixels as Qwen2.5-VL sees a picture: multiples of 28 within the pixel limits.
-
-    The rule is `smart_resize` of the Qwen2-VL processor, so that tokens can be counted without loading it.
-    Raises InputError when one side is more than 200 times the other, which the model refuses.
-    """
-    if max(height, width) > 200 * min(height, width):
-        raise InputError(f"A picture of {width} x {height} pixels is more than 200 times longer than wide. Leave this clip out.")
-    rows, columns = round(height / TOKEN_SIDE_PX) * TOKEN_SIDE_PX, round(width / TOKEN_SIDE_PX) * TOKEN_SIDE_PX
-    if rows * columns > MAX_PIXELS:
-        shrink = math.sqrt(height * width / MAX_PIXELS)
-        rows, columns = (max(TOKEN_SIDE_PX, _down(side / shrink)) for side in (height, width))
-    elif rows * columns < MIN_PIXELS:
-        grow = math.sqrt(MIN_PIXELS / (height * width))
-        rows, columns = (_up(side * grow) for side in (height, width))
-    return rows, columns
-
-
-def picture_tokens(height: int, width: int) -> int:
-    """Return how many tokens a picture of this size (pixels) takes in Qwen2.5-VL, and a pair of frames of a video too."""
-    rows, columns = grid_size(height, width)
-    return (rows // TOKEN_SIDE_PX) * (columns // TOKEN_SIDE_PX)
-
-
-def video_tokens(frames: int, height: int, width: int) -> int:
-    """Return how many tokens `frames` frames of this size (pixels) take as one video."""
-    return -(-frames // FRAMES_A_TOKEN) * picture_tokens(height, width)
-
-
 def stretch_of(clip: ClipSpan, found: Sized, longest_side_px: int) -> Stretch:
     """Return how a clip lies in its file, and the size in which its pictures are read.
 
@@ -101,7 +66,8 @@ def stretch_of(clip: ClipSpan, found: Sized, longest_side_px: int) -> Stretch:
     if found.width is None or found.height is None:
         raise InputError(found.health_reason or "The size of its video is not known.")
     width, height = scaled_size(found.width, found.height, longest_side_px)
-    grid_size(height, width)
+    if oblong(height, width):
+        raise too_oblong(height, width)
     ends_s = [end_s for end_s in (clip.end_s, found.duration_s) if end_s is not None]
     if not ends_s:
         raise InputError(found.health_reason or "How long the file lasts is not known, so its end must be given.")
@@ -140,11 +106,3 @@ def unreadable(problems: Iterable[str]) -> InputError:
     named = list(problems)
     shown = "\n".join(named[:20])
     return InputError(f"{len(named)} clips could not be read; mend or leave out their rows.\n{shown}")
-
-
-def _down(side: float) -> int:
-    return math.floor(side / TOKEN_SIDE_PX) * TOKEN_SIDE_PX
-
-
-def _up(side: float) -> int:
-    return math.ceil(side / TOKEN_SIDE_PX) * TOKEN_SIDE_PX

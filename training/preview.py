@@ -1,15 +1,11 @@
 """What the model will get for one row, by the very parts that train: `python -m training.preview DIRECTORY`, a process of its own.
 
-DIRECTORY holds request.json; the child leaves preview.json there. The pictures are taken back out of the processor's own tensors.
+The pictures are taken back out of the processor's own tensors.
 """
 
 import base64
 import io
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -19,21 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from store.errors import InputError, NotFoundError, UserError
+from store.errors import InputError, NotFoundError
+from training.child import answer_as_child, ask_child
 from training.config import RunConfig
 from training.context import Dropped, Moment
-from training.encoding import Encoder, replies_of, text_counter
+from training.encoding import PADS, Encoder, replies_of, text_counter
 from training.frames import look_at
 from training.pictures import pictures_seen
-from training.process import write_whole
 from training.rows import FrozenSet, Row, load_set, planned_rows, texts_of
 from training.run import prepare_environment
 from training.views import view_of
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 TAKES_S = 300.0  # loading the libraries takes 5 to 30 s, an hour of film to be pooled minutes
 CACHE_BYTES = 1 << 30
-PADS = ("<|image_pad|>", "<|video_pad|>")
 JPEG_QUALITY = 92  # of what is shown; the model gets the pixels themselves
 
 
@@ -91,22 +85,7 @@ def ask_preview(data: Path, set_directory: Path, row_id: str, config: RunConfig,
     Raises InputError with the child's sentence, or when it takes longer than `takes_s` or dies.
     """
     request = {"data": str(data.resolve()), "set": str(set_directory.resolve()), "row": row_id, "config": asdict(config)}
-    with tempfile.TemporaryDirectory(prefix="eyewitness-preview-") as folder:
-        write_whole(Path(folder) / "request.json", json.dumps(request))
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", "training.preview", folder], cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, timeout=takes_s, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise InputError(f"The preview took longer than {takes_s:g} s. Ask for fewer or for single frames, or try again when nothing else runs.") from error
-        answer = Path(folder) / "preview.json"
-        if not answer.exists():
-            last = ended.stderr.decode("utf-8", errors="replace").strip().split("\n")[-1]
-            raise InputError(f"The preview ended with code {ended.returncode} and no answer. {last}")
-        found = json.loads(answer.read_text(encoding="utf-8"))
-    if "problem" in found:
-        raise InputError(found["problem"])
-    return _preview_of(found)
+    return _preview_of(ask_child("training.preview", request, takes_s, "The preview"))
 
 
 def make_preview(data: Path, frozen: FrozenSet, row: Row, config: RunConfig) -> Preview:
@@ -117,8 +96,8 @@ def make_preview(data: Path, frozen: FrozenSet, row: Row, config: RunConfig) -> 
     processor, notes = _processor(data, frozen, config)
     plan = config.context_plan()
     stretch = look_at(data, [row.clip], config.longest_side_px, lambda done: None)[row.clip]
-    view = view_of(row, stretch, plan, text_counter(processor))
-    encoder = Encoder(processor, {row.id: view}, lambda seen: pictures_seen(data, seen, plan, CACHE_BYTES))
+    view = view_of(row, stretch, plan, text_counter(processor), config.family)
+    encoder = Encoder(processor, {row.id: view}, lambda seen: pictures_seen(data, seen, plan, CACHE_BYTES), config.scored)
     names = ("reply",) if row.rejected is None else ("chosen", "rejected")
     batches = [encoder.batch([row], [reply]) for reply in replies_of(row)]
     sides = tuple(_side(name, batch, processor) for name, batch in zip(names, batches, strict=True))
@@ -156,18 +135,7 @@ def segments_of(ids: Sequence[int], learnt: Sequence[bool], tokenizer: Any) -> t
     return tuple(made)
 
 
-def main() -> None:
-    """Make the preview that DIRECTORY asks for; a refusal is a sentence in preview.json."""
-    directory = Path(sys.argv[1])
-    request = json.loads((directory / "request.json").read_text(encoding="utf-8"))
-    try:
-        answer = asdict(_answer(request))
-    except UserError as error:
-        answer = {"problem": str(error)}
-    write_whole(directory / "preview.json", json.dumps(answer, ensure_ascii=False))
-
-
-def _answer(request: Mapping[str, Any]) -> Preview:
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     config = RunConfig.from_values(request["config"])
     # A preview waits for no download: what is not on this machine is told.
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -176,15 +144,16 @@ def _answer(request: Mapping[str, Any]) -> Preview:
     row = next((row for row in frozen.rows if row.id == request["row"]), None)
     if row is None:
         raise InputError(f"The set {frozen.name} has no row {request['row']}. Choose another one.")
-    return make_preview(Path(request["data"]), frozen, row, config)
+    return asdict(make_preview(Path(request["data"]), frozen, row, config))
 
 
 def _processor(data: Path, frozen: FrozenSet, config: RunConfig) -> tuple[Any, list[str]]:
     # Imported here: the app reads this module too, and must not load torch.
     from training import model as models
+    from training import tiny as tinies
 
     def tiny() -> Any:
-        return models.tiny_processor(texts_of(row for part in planned_rows(frozen.rows, config) for row in part))
+        return tinies.tiny_processor(texts_of(row for part in planned_rows(frozen.rows, config) for row in part), config.family.name)
 
     if config.random_weights:
         return (models.load_processor(str(data / "runs" / str(config.parent_run) / "model")) if config.parent_run else tiny()), []
@@ -224,4 +193,4 @@ def _preview_of(found: Mapping[str, Any]) -> Preview:
 
 
 if __name__ == "__main__":
-    main()
+    answer_as_child(_answer)

@@ -1,4 +1,4 @@
-"""How a clip lies in its file, how large its pictures are, and how many tokens that is."""
+"""How a clip lies in its file, and how large its pictures are read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from store.errors import InputError
 from store.media import media_path
 from tests.training.conftest import FRAME_COUNT, FRAMES_A_SECOND, HEIGHT, WIDTH, Studio
-from training.frames import MAX_PIXELS, MIN_PIXELS, TOKEN_SIDE_PX, Stretch, grid_size, look_at, picture_tokens, scaled_size, stretch_of, video_tokens
+from training.frames import Stretch, look_at, scaled_size, stretch_of
 from training.rows import ClipSpan
 
 sides = st.integers(8, 4000)
@@ -23,27 +23,6 @@ def test_scaling_only_ever_makes_smaller_and_keeps_the_shape(width: int, height:
     assert max(new_width, new_height) <= longest or (new_width, new_height) == (width, height)
     assert new_width <= width and new_height <= height
     assert abs(new_width * height - new_height * width) <= max(width, height), "within half a pixel"
-
-
-@given(sides, sides)
-def test_a_grid_is_of_whole_tokens_within_the_limits(height: int, width: int) -> None:
-    if max(height, width) > 200 * min(height, width):
-        with pytest.raises(InputError):
-            grid_size(height, width)
-        return
-    rows, columns = grid_size(height, width)
-    assert rows % TOKEN_SIDE_PX == columns % TOKEN_SIDE_PX == 0
-    assert MIN_PIXELS <= rows * columns <= MAX_PIXELS
-    assert picture_tokens(height, width) == video_tokens(2, height, width) == rows * columns // TOKEN_SIDE_PX**2
-    assert video_tokens(4, height, width) == video_tokens(3, height, width) == 2 * picture_tokens(height, width)
-
-
-def test_published_budgets_are_reproduced() -> None:
-    # 16 frames as one video, without the 300 tokens of text: 812 - 300 and 1452 - 300.
-    assert video_tokens(16, 224, 224) == 512
-    assert video_tokens(16, 252, 448) == 1152
-    # POVQA's pictures of 224 x 224.
-    assert picture_tokens(224, 224) == 64
 
 
 def look(root: Path, *clips: ClipSpan, longest: int = 56, on_progress: Callable[[int], None] = lambda done: None) -> list[Stretch]:

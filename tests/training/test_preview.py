@@ -141,10 +141,12 @@ def test_rows_are_found_by_split_and_kind_and_then_by_number_or_id(frozen: Froze
 
 
 def test_the_page_says_in_place_why_it_shows_nothing(shared_studio: Studio) -> None:
-    def config(stage: str, parent: str | None, values: object) -> RunConfig:
-        return INTERLEAVED
+    def config(set_id: str | None) -> tuple[RunConfig, str | None]:
+        return INTERLEAVED, set_id
 
     show = Previewer(Context(shared_studio.data, lambda fn: fn, SimpleNamespace), config).show
-    assert "Freeze what is accepted now" in show(ANY, ANY, "1", "sft", None, None)
-    said = show(ANY, ANY, "<b>", "sft", shared_studio.sets["sft"].id, None)
+    assert "There is no curated set" in show(ANY, ANY, "1", None)
+    said = show(ANY, ANY, "<b>", shared_studio.sets["sft"].id)
     assert 'role="alert"' in said and "&lt;b&gt;" in said and "<b>" not in said
+    questions = freeze_rows(shared_studio.data, "questions", [row_of(0, shared_studio.digests["red"])], "to be asked")
+    assert "Rows for SFT and DPO are shown here" in show(ANY, ANY, "1", questions.id)

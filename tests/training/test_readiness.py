@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training.config import PIPELINE_CHECK
-from training.readiness import Gpu, check_machine, find_gpus, parse_gpus
+from training.config import PIPELINE_CHECKS
+from training.readiness import ROOM_BYTES, Gpu, check_machine, find_gpus, parse_gpus, precision_notes
+from training.shapes import KNOWN
 
 H200 = Gpu("NVIDIA H200", 143_771, 143_156)
 
@@ -19,8 +20,9 @@ def model_folder(folder: Path, kind: str = "qwen2_5_vl", without: str = "") -> P
     return folder
 
 
-def test_the_pipeline_check_runs_anywhere_and_says_what_it_is() -> None:
-    readiness = check_machine(PIPELINE_CHECK, ())
+@pytest.mark.parametrize("model", PIPELINE_CHECKS)
+def test_a_pipeline_check_runs_anywhere_and_says_what_it_is(model: str) -> None:
+    readiness = check_machine(model, ())
     assert readiness.ready, readiness.obstacles
     assert "learns nothing of use" in readiness.notes[0]
 
@@ -37,13 +39,14 @@ def test_a_complete_folder_is_told_from_a_broken_one(tmp_path: Path) -> None:
         return [line for line in check_machine(str(folder), (H200,)).obstacles if str(tmp_path) in line]
 
     assert folder_problems(model_folder(tmp_path / "whole")) == [], "the control"
+    assert folder_problems(model_folder(tmp_path / "newer", kind="qwen3_vl")) == []
     for number, missing in enumerate(("config.json", "model.safetensors", "tokenizer.json")):
         (problem,) = folder_problems(model_folder(tmp_path / str(number), without=missing))
         assert missing.replace("model", "*") in problem
     (problem,) = folder_problems(model_folder(tmp_path / "other", kind="llama"))
-    assert "holds a llama" in problem
+    assert "is a llama, and only Qwen2.5-VL and Qwen3-VL" in problem
     (tmp_path / "whole" / "config.json").write_text("{")
-    assert "is no JSON" in folder_problems(tmp_path / "whole")[0]
+    assert "cannot be read" in folder_problems(tmp_path / "whole")[0]
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "one word", "a/b/c"])
@@ -66,3 +69,19 @@ def test_a_driver_that_does_not_answer_counts_as_no_gpu(tmp_path: Path, monkeypa
     assert find_gpus() == ()
     program.write_text("#!/bin/sh\necho 'NVIDIA H200, 143771, 143156'\n")
     assert find_gpus() == (H200,), "the control: our nvidia-smi is the one that is asked"
+
+
+@pytest.mark.parametrize("model", KNOWN)
+def test_bfloat16_is_advised_where_it_fits_and_nf4_where_it_does_not(model: str) -> None:
+    enough = 2 * KNOWN[model].parameters + ROOM_BYTES
+    (roomy,) = precision_notes(model, (Gpu("small", 15_360, 100), Gpu("large", 143_771, enough // 2**20 + 1)))
+    assert "quantisation none fits, and is faster" in roomy and f"{2 * KNOWN[model].parameters / 1e9:.1f} GB in bfloat16" in roomy
+    (tight,) = precision_notes(model, (Gpu("large", 143_771, enough // 2**20),))
+    assert "choose the quantisation nf4" in tight
+    assert roomy in check_machine(model, (Gpu("large", 143_771, enough // 2**20 + 1),)).notes
+
+
+def test_nothing_is_said_of_a_size_that_is_not_known(tmp_path: Path) -> None:
+    assert precision_notes("no-such-organisation/no-such-model", (H200,)) == []
+    assert precision_notes(next(iter(KNOWN)), ()) == []
+    assert precision_notes(str(model_folder(tmp_path / "bare")), (H200,)) == []
