@@ -4,19 +4,22 @@ import errno
 import math
 import os
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from training import sft  # isort: skip  # first: it repairs torchvision before transformers is used
+from training import run, sft  # isort: skip  # first: it repairs torchvision before transformers is used
 from store.errors import InputError
-from training.dpo import PairProgress, sigmoid_loss
+from training.dpo import PairProgress
 from training.events import EventLog, read_events
 from training.plan import Stopped, TrainingError
 from training.run import Cancelled, Recorder, ending
 from training.status import read_result
+
+MARGINS = {"rewards/chosen": 0.0, "rewards/rejected": 0.0, "rewards/margins": 0.0, "rewards/accuracies": 0.5, "logps/chosen": -9.0, "logps/rejected": -9.0}
 
 
 class Notes:
@@ -37,15 +40,41 @@ def log(progress: sft.Progress, step: int, **logs: float) -> None:
     progress.on_log(None, SimpleNamespace(global_step=step), None, logs=logs)  # type: ignore[arg-type]
 
 
-def test_a_step_tells_the_tokens_since_the_last_one() -> None:
+def test_a_step_tells_what_was_learnt_from_so_far_and_what_the_process_holds() -> None:
     notes = Notes()
     progress = sft.Progress(notes)
-    log(progress, 1, loss=2.0, learning_rate=1e-4, grad_norm=1.0, num_tokens=100.0)
-    log(progress, 2, loss=1.5, learning_rate=1e-4, grad_norm=1.0, num_tokens=260.0)
+    progress.count(items=2, learnt=10, tokens=100)
+    log(progress, 1, loss=2.0, learning_rate=1e-4, grad_norm=1.0, num_tokens=7.0)
+    progress.count(items=2, learnt=8, tokens=160)
+    log(progress, 2, loss=1.5, learning_rate=1e-4, grad_norm=1.0, num_tokens=8.0)
     log(progress, 2, eval_loss=1.0)
-    assert [(step["step"], step["loss"], step["tokens"]) for step in notes.heard] == [(1, 2.0, 100), (2, 1.5, 260)]
-    assert all(step["tokens_per_s"] > 0 for step in notes.heard)
+    told = [(step["step"], step["loss"], step["items"], step["learnt"], step["tokens"]) for step in notes.heard]
+    assert told == [(1, 2.0, 2, 10, 100), (2, 1.5, 4, 18, 260)], "our own count: the library would count the mask of a pack"
     assert (progress.first["step"], progress.latest["step"]) == (1, 2)
+    assert all(step["host_bytes"] > 2**20 for step in notes.heard)
+    assert progress.seen == {"items": 4, "tokens": 18}
+
+
+def test_the_time_of_a_step_holds_the_making_of_its_batches_and_not_what_comes_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: now_s[0])
+    notes = Notes()
+    progress = sft.Progress(notes)
+
+    def lasting(seconds: float) -> float:
+        now_s[0] += seconds
+        return seconds
+
+    collate = progress.timed(lasting)
+    for step, saving_s in ((1, 100.0), (2, 0.0)):
+        assert collate(0.5) == 0.5
+        progress.on_step_begin(None, None, None)  # type: ignore[arg-type]
+        lasting(2.0)
+        progress.count(items=1, learnt=1, tokens=10)
+        progress.on_step_end(None, None, None)  # type: ignore[arg-type]
+        log(progress, step, loss=1.0)
+        lasting(saving_s)
+    assert [(told["seconds"], told["reading_seconds"], told["tokens_per_s"]) for told in notes.heard] == [(2.5, 0.5, 4.0)] * 2
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -62,32 +91,18 @@ def test_a_loss_that_is_no_number_ends_the_run_after_it_was_told(loss: float, tm
 @pytest.mark.parametrize("stop", [False, True])
 def test_a_stop_is_heeded_at_the_end_of_a_step_with_a_checkpoint(stop: bool) -> None:
     control = SimpleNamespace(should_save=False, should_training_stop=False)
-    sft.Progress(Notes(stop)).on_step_end(None, None, control)  # type: ignore[arg-type]
+    sft.Progress(Notes(stop)).on_step_end(None, None, control, model=None)  # type: ignore[arg-type]
     assert (control.should_save, control.should_training_stop) == (stop, stop)
 
 
 def test_a_reference_that_is_not_the_policys_start_ends_a_dpo_run_at_once() -> None:
-    margins = {"rewards/chosen": 0.0, "rewards/rejected": 0.0}
-    good = PairProgress(Notes(), ("sigmoid", "sft"))
-    log(good, 1, loss=1.7, **margins, **{"rewards/margins": 0.0})
-    assert good.first["preference_loss"] == pytest.approx(math.log(2))
-    log(good, 2, loss=1.6, **margins, **{"rewards/margins": 3.0})
-    assert good.latest["preference_loss"] == pytest.approx(math.log(1 + math.exp(-3)))
-    for margin in (0.5, -0.5, math.nan):
+    good = PairProgress(Notes())
+    log(good, 1, loss=1.7, preference_loss=math.log(2), **MARGINS)
+    log(good, 2, loss=1.6, preference_loss=0.3, **MARGINS)
+    assert good.latest["preference_loss"] == 0.3, "later it may be what it likes"
+    for start in (0.5, 0.9, math.nan):
         with pytest.raises(TrainingError, match="reference is not the policy's start"):
-            log(PairProgress(Notes(), ("sigmoid",)), 1, loss=1.7, **margins, **{"rewards/margins": margin})
-
-
-def test_a_loss_without_a_sigmoid_term_is_not_shown_as_one() -> None:
-    progress = PairProgress(Notes(), ("ipo",))
-    log(progress, 1, loss=25.0, **{"rewards/margins": 0.0})
-    assert "preference_loss" not in progress.first
-
-
-def test_the_sigmoid_loss_does_not_overflow() -> None:
-    assert sigmoid_loss(0.0) == pytest.approx(math.log(2))
-    assert sigmoid_loss(-5000.0) == pytest.approx(5000.0)
-    assert sigmoid_loss(5000.0) == pytest.approx(0.0)
+            log(PairProgress(Notes()), 1, loss=1.7, preference_loss=start, **MARGINS)
 
 
 class OutOfMemoryError(RuntimeError):
@@ -132,3 +147,19 @@ def test_whatever_happens_the_run_leaves_a_result(tmp_path: Path) -> None:
     assert result is not None and result["outcome"] == "failed" and "while at: dividing. by nothing" in result["reason"]
     assert result["versions"]["torch"]
     assert read_events(tmp_path / "events.jsonl").events[-1]["kind"] == "end"
+
+
+def test_an_order_to_end_that_comes_while_the_result_is_written_does_not_break_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> dict[str, str | None]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    monkeypatch.setattr(run, "versions", interrupted)
+    with Recorder(tmp_path) as recorder:
+        recorder.figures = {"steps": 3}
+    result = read_result(tmp_path)
+    assert result is not None and (result["outcome"], result["steps"]) == ("finished", 3)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "as it was before"
+    with Recorder(tmp_path):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (read_result(tmp_path) or {})["outcome"] == "stopped", "the control: before that, the order is heeded"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(tmp_path: Pat
     with pytest.raises(InputError, match=word) as refused:
         load_set(directory)
     assert "Line 2 of rows.jsonl" in str(refused.value)
+
+
+def test_a_pair_brings_its_weight_and_its_origin_and_one_from_before_counts_as_one(tmp_path: Path) -> None:
+    rows = load_set(frozen_directory(tmp_path, row_of(0, DIGEST, "dpo", weight=0.25, origin="edit"), row_of(1, DIGEST, "dpo"), kind="dpo")).rows
+    assert [(row.weight, row.origin) for row in rows] == [(0.25, "edit"), (1.0, None)]
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, math.nan, math.inf, "much", None])
+def test_a_weight_that_is_no_number_above_nought_is_refused(tmp_path: Path, weight: object) -> None:
+    with pytest.raises(InputError, match=r"Line 1 of rows.jsonl.*(weight|form)"):
+        load_set(frozen_directory(tmp_path, row_of(0, DIGEST, "dpo", weight=weight), kind="dpo"))
 
 
 def test_a_pair_whose_two_sides_are_the_same_is_refused(tmp_path: Path) -> None:
