@@ -1,6 +1,11 @@
-"""`python -m training pool VIDEO OUT`: a film as one picture a window and pooling method, in the folder that POVQA's programs read."""
+"""`python -m training pool VIDEO OUT`, and what commands.py does with runs.
+
+`pool`: a film as one picture a window and pooling method, in the folder that POVQA's programs read.
+"""
 
 import argparse
+import json
+import os
 import re
 import sys
 import time
@@ -9,10 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from store.errors import InputError, UserError
+from training.commands import add_runs
+from training.exporting import add_export
+from training.lineage import add_lineage
 from training.pool_files import JPEG_QUALITY, PoolOrder, Size, Tell, pool_to_files
 from training.pool_layout import key_frame
 from training.pooling import METHODS, PoolSettings
 
+POOL = "A film as one picture a window and pooling method, in the folder that POVQA's programs read."
 SIZE_PX = 448  # longest side
 POVQA_SIZE_PX = (224, 224)
 BAR = 30  # characters
@@ -20,13 +29,19 @@ MOST_PROBLEMS = 10  # of a subtitle file, that are told at once
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says; return 0, or 2 with a sentence on standard error."""
+    """Do what the command line says; return 0, 1 when a run went wrong, or 2 with a sentence on standard error, as JSON where JSON was asked for."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.act(options))
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(json.dumps({"error": str(error)}, ensure_ascii=False) + "\n" if getattr(options, "json", False) else f"{error}\n")
         return 2
+    except BrokenPipeError:
+        # Whoever reads has seen enough (| head); without this Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 1
 
 
 def _pool(options: argparse.Namespace) -> int:
@@ -112,9 +127,12 @@ def _progress() -> Iterator[Tell]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description="Prepare what a model is trained on.")
+    parser = argparse.ArgumentParser(prog="python -m training", description="Prepare what a model is trained on, and train it.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    pools = commands.add_parser("pool", help="pool a film's frames into pictures, all methods in one pass", description=__doc__)
+    add_runs(commands)
+    add_export(commands)
+    add_lineage(commands)
+    pools = commands.add_parser("pool", help="pool a film's frames into pictures, all methods in one pass", description=POOL)
     pools.add_argument("video", type=Path, metavar="VIDEO")
     pools.add_argument("out", type=Path, metavar="OUT", help="the pictures go to OUT/<name of the video>")
     pools.add_argument("--method", choices=(*METHODS, "all"), default="all", help="default: %(default)s")

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from store.errors import InputError
 from training.context import ContextPlan
+from training.families import Family, family_of
 
 PIPELINE_CHECK = "pipeline-check"  # a tiny Qwen2.5-VL
 PIPELINE_CHECK_QWEN3 = "pipeline-check-qwen3"  # a tiny Qwen3-VL
@@ -105,6 +106,11 @@ class RunConfig:
     def random_weights(self) -> bool:
         """Whether the model is the tiny random one, which proves the pipeline and learns nothing of use."""
         return self.model in PIPELINE_CHECKS
+
+    @property
+    def family(self) -> Family:
+        """The family of the model, as far as its name or folder tells."""
+        return family_of(self.model)
 
     def context_plan(self) -> ContextPlan:
         """Return how a row's context is built. Raises InputError when the values contradict each other."""

@@ -1,63 +1,59 @@
-"""Run directories: made whole or not at all, launched once, stopped in two ways. The directory is the whole contract.
+"""Run directories: made whole or not at all, launched once, stopped in two ways, resumed where they are. The directory is the whole contract.
 
-    runs/<id>/config.json  dataset/{rows.jsonl, manifest.json}  media/<2 hex>/<digest>  parent/ (DPO)  manifest.json
-              launched  process.json  log.txt  exit.json  events.jsonl  stop
-              model/ (pipeline check)  checkpoints/  adapter/  result.json
+    runs/<id>/config.json  dataset/{rows.jsonl, manifest.json}  questions/  media/<2 hex>/<digest>  parent/  manifest.json
+              queued.json  lease.json  launched  keeper.json  process.json  log.txt  exit.json  events.jsonl  stop
+              model/ (pipeline check)  checkpoints/  adapter/  predictions.jsonl  texts.jsonl  result.json
+              attempts/<n>/ what an earlier attempt left
 
 No torch here: the child is another process, and it needs nothing outside the directory but the base model.
 """
 
+import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import sqlite_utils
 
-from store.curated import list_sets
+from store.curated import get_set, list_sets
 from store.database import transaction
-from store.errors import ConflictError, InputError, NotFoundError, StorageError
-from store.media import media_path
-from store.records import CuratedSet, Run
-from store.rows import digest_id, utc_now
+from store.errors import ConflictError, InputError, NotFoundError, RefusedError, StorageError
+from store.records import Run
 from store.runs import add_run, list_runs
-from training.config import RunConfig, lock_problem
-from training.process import ProcessMark, read_mark, write_mark, write_whole
-from training.rows import FrozenSet, Row, load_set, planned_rows
-from training.status import read_result, read_status
+from training.carrying import TRAINING, Order, fill, load_config, parent_problem
+from training.checkpoints import verified
+from training.config import RunConfig
+from training.keeper import launch
+from training.process import CANCELLING, Rung, read_mark, write_whole
+from training.status import RESUMABLE, is_alive, read_status
+from training.turns import advance, enqueue, turn
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Order:
-    """What somebody asked for. Two orders with one `token`, config and set are one order: a double click."""
-
-    name: str
-    config: RunConfig
-    curated: CuratedSet
-    token: str
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run that this order makes."""
-        return digest_id("run", self.token, self.config.to_json(), self.curated.id)
+__all__ = [
+    "Order", "after_ended", "attempts_of", "cancel", "create_run", "known_runs", "launch", "load_config", "order_json", "parent_problem", "read_order",
+    "read_run", "resume", "resume_problem", "run_named", "runs_on_disk", "start_run", "stop_and_save",
+]  # fmt: skip
+# What an attempt leaves that a later one would write anew; in this order, so that a run whose move was cut short can be resumed again.
+_LEFT = (
+    "stop", "exit.json", "adapter", "lease.json", "queued.json", "process.json", "keeper.json", "result.json", "launched",
+)  # fmt: skip
+# A keeper that has written how the run ended lets others go on, and is gone then.
+KEEPER_LEAVES_WITHIN_S = 10.0
+# A keeper that finds the order to end starts nothing; one that has just looked for it starts the run.
+STARTS_WITHIN_S = 5.0
 
 
 def start_run(db: sqlite_utils.Database, data: Path, order: Order) -> Run:
-    """Return the run that `order` asks for, made, listed and started; an order given twice starts one run.
+    """Return the run that `order` asks for, made, listed, and started if a device is free; an order given twice starts one run.
 
     Raises what `create_run` raises.
     """
     run = create_run(data, order)
     known_runs(db, data)
-    launch(data / run.directory)
+    enqueue(data / run.directory, order.config)
+    advance(data)
     return run
 
 
@@ -69,6 +65,35 @@ def after_ended(data: Path, order: Order) -> Order:
     while (data / "runs" / order.run_id / "manifest.json").exists() and read_status(data / "runs" / order.run_id).ended:
         order = replace(order, token=f"{order.token[:32]} after {order.run_id}")
     return order
+
+
+def order_json(order: Order) -> str:
+    """Return the order as the JSON file that `python -m training launch` takes, to run the same without the page."""
+    questions = None if order.questions is None else order.questions.id
+    told = {"name": order.name, "set": order.curated.id, "questions": questions, "config": json.loads(order.config.to_json())}
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_order(db: sqlite_utils.Database, path: Path) -> Order:
+    """Return the order that the file holds; one file is one order, however often it is read.
+
+    Raises NotFoundError when there is no file or a set that it names is not here, InputError when it is no order.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        told = json.loads(text)
+        config, curated, questions = dict(told["config"]), told["set"], told.get("questions")
+    except OSError as error:
+        raise NotFoundError(f"{path} cannot be read: {error.strerror}. Give the file that the page offers.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path} is no order: {error!r}. It must be a JSON object {{"name", "set", "questions", "config": {{...}}}}.') from error
+    return Order(
+        str(told.get("name", "")),
+        RunConfig.from_values(config),
+        get_set(db, str(curated)),
+        f"file {hashlib.sha256(text.encode()).hexdigest()}",
+        None if questions is None else get_set(db, str(questions)),
+    )
 
 
 def known_runs(db: sqlite_utils.Database, data: Path) -> list[Run]:
@@ -97,7 +122,7 @@ def create_run(data: Path, order: Order) -> Run:
         parts = data / "runs" / f".{order.run_id}-{uuid.uuid4().hex}"
         parts.mkdir(parents=True)
         try:
-            _fill(data, parts, order)
+            fill(data, parts, order)
             parts.rename(directory)
         except OSError as error:
             # Somebody else made the same run meanwhile; theirs is as good.
@@ -116,83 +141,130 @@ def read_run(data: Path, run_id: str) -> Run:
     return Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
 
 
+def run_named(data: Path, name: str) -> Run:
+    """Return the run of this id, else the one of this name; never one whose id or name only begins so.
+
+    Raises NotFoundError, ConflictError when several have the name.
+    """
+    runs = runs_on_disk(data)
+    named = [run for run in runs if run.id == name] or [run for run in runs if run.name == name]
+    if not named:
+        raise NotFoundError(f"No run in {data} has the id or the name {name}. See: python -m training status --data {data}")
+    if len(named) > 1:
+        raise ConflictError(f"{len(named)} runs have the name {name}. Give the id: {', '.join(run.id for run in named)}.")
+    return named[0]
+
+
 def runs_on_disk(data: Path) -> list[Run]:
     """Return the runs whose directories lie under `data`, the oldest first."""
-    paths = (data / "runs").glob("[!.]*/manifest.json")
-    return sorted((read_run(data, path.parent.name) for path in paths), key=lambda run: run.created_at)
-
-
-def launch(directory: Path) -> ProcessMark | None:
-    """Start the run's process; return its mark, or None when the run was launched before.
-
-    The process belongs to its own session and writes to a file, so it outlives the app.
-    """
-    try:
-        (directory / "launched").open("x").close()
-    except FileExistsError:
-        return None
-    with (directory / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "training.run", str(directory)],
-            cwd=REPOSITORY,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    mark = ProcessMark.of(process.pid)
-    if mark is not None:
-        write_mark(directory / "process.json", mark)
-    threading.Thread(target=_reap, args=(process, directory), name=f"reap-{process.pid}", daemon=True).start()
-    return mark
+    return sorted((read_run(data, run_id) for run_id in _ids_on_disk(data)), key=lambda run: run.created_at)
 
 
 def stop_and_save(directory: Path) -> None:
-    """Ask the run to end after the present step and to save checkpoint and adapter.
+    """Ask the run to end after the present step and to save checkpoint and adapter; one that waits in the queue is taken out of it.
 
-    Raises ConflictError when the run has ended already.
+    The run's keeper ends one that does not heed: after 60 s or two steps. Raises ConflictError when the run has ended already.
     """
     _refuse_ended(directory)
     if not (directory / "stop").exists():
         write_whole(directory / "stop", "save")
 
 
-def cancel(directory: Path, patience_s: float = 10.0) -> None:
-    """End the run now, without saving: SIGTERM to its group, after `patience_s` SIGKILL; returns when it is gone.
+def cancel(directory: Path, ladder: Iterable[Rung] = CANCELLING) -> None:
+    """End the run now, without saving, and return when it is gone: its process is asked, then its group, then killed.
 
     Raises ConflictError when the run has ended already.
     """
     _refuse_ended(directory)
     write_whole(directory / "stop", "cancel")
+    keeper = read_mark(directory / "keeper.json")
+    if keeper is not None and not (directory / "process.json").exists():
+        keeper.wait(STARTS_WITHIN_S)
     mark = read_mark(directory / "process.json")
     if mark is not None:
-        mark.end_group(patience_s)
+        mark.end(tuple(ladder))
 
 
-def load_config(directory: Path) -> RunConfig:
-    """Return the config of the run in `directory`. Raises NotFoundError, InputError."""
-    path = directory / "config.json"
-    if not path.exists():
-        raise NotFoundError(f"{path} is not there, so {directory} holds no run.")
-    return RunConfig.from_json(path.read_text(encoding="utf-8"))
+def resume(data: Path, run_id: str) -> Run:
+    """Put a run that ended before its last step back into the queue, to go on from its newest checkpoint that verifies; return it.
+
+    One that evaluates or writes needs none: it goes on from what it has written down. What else the earlier attempt left moves to
+    attempts/<n>/ in the run's directory.
+    Raises ConflictError while the run lives or when it has finished, RefusedError with the reasons when no checkpoint verifies.
+    """
+    run = read_run(data, run_id)
+    directory, config = data / run.directory, load_config(data / run.directory)
+    keeper = read_mark(directory / "keeper.json")
+    if keeper is not None and read_status(directory).ended:
+        keeper.wait(KEEPER_LEAVES_WITHIN_S)
+    with turn(data):
+        _refuse_unresumable(directory)
+        # A move that was cut short has left a run that is made, was never launched, and has an attempt behind it.
+        if not attempts_of(directory) or (directory / "launched").exists() or (directory / "stop").exists():
+            _put_away(directory, _last_step(directory, config))
+        enqueue(directory, config)
+    advance(data)
+    return run
 
 
-def parent_problem(data: Path, parent_id: str) -> str | None:
-    """Return the sentence that says why a DPO run cannot start from this run, or None when it can."""
-    directory = data / "runs" / parent_id
-    if not (directory / "manifest.json").exists():
-        return f"The SFT run {parent_id} is not in {data / 'runs'}. Choose another one."
-    if load_config(directory).stage != "sft":
-        return f"The run {parent_id} is a DPO run. Choose the SFT run that it came from."
-    result = read_result(directory)
-    if result is None or not (directory / "adapter" / "adapter_config.json").exists():
-        return f"The SFT run {parent_id} has no adapter: it is {read_status(directory).state}. Let it finish, or choose another one."
+def resume_problem(data: Path, run_id: str) -> str | None:
+    """Return the sentence that says why the run cannot be resumed, or None when it can; reads its checkpoints."""
+    directory = data / read_run(data, run_id).directory
+    try:
+        _refuse_unresumable(directory)
+        _last_step(directory, load_config(directory))
+    except (ConflictError, RefusedError) as error:
+        return str(error)
     return None
+
+
+def attempts_of(directory: Path) -> list[Path]:
+    """Return the folders of what earlier attempts of the run left, in order."""
+    folders = [path for path in (directory / "attempts").glob("*") if path.name.isdigit()]
+    return sorted(folders, key=lambda path: int(path.name))
+
+
+def _refuse_unresumable(directory: Path) -> None:
+    status = read_status(directory)
+    cut_short = status.state == "waiting" and not (directory / "launched").exists() and bool(attempts_of(directory))
+    if status.state not in RESUMABLE and not cut_short:
+        raise ConflictError(f"The run is {status.state}: there is nothing to resume. {status.reason}")
+    if is_alive(directory):
+        raise ConflictError("The run has ended, but its process is still there. Try again in a moment.")
+
+
+def _last_step(directory: Path, config: RunConfig) -> int:
+    """Return the step of the checkpoint from which the run can go on. Raises RefusedError with the reasons when there is none."""
+    if config.stage not in TRAINING:
+        return 0
+    found = verified(directory, config)
+    if found.step is None:
+        reasons = "; ".join(found.problems) or "it has saved none"
+        raise RefusedError(f"The run has no checkpoint to go on from: {reasons}. Start a new run.")
+    return found.step
+
+
+def _put_away(directory: Path, step: int) -> None:
+    attempts = attempts_of(directory)
+    target = directory / "attempts" / str(int(attempts[-1].name) + 1 if attempts else 1)
+    target.mkdir(parents=True)
+    # A newer checkpoint that does not verify would be mixed with the one that the run writes in its place.
+    for path in (directory / "checkpoints").glob("checkpoint-*"):
+        if path.name.partition("-")[2].isdigit() and int(path.name.partition("-")[2]) > step:
+            path.rename(target / path.name)
+    for name in _LEFT:
+        if (directory / name).exists():
+            (directory / name).rename(target / name)
+
+
+def _ids_on_disk(data: Path) -> list[str]:
+    return [path.parent.name for path in (data / "runs").glob("[!.]*/manifest.json")]
 
 
 def _unlisted(db: sqlite_utils.Database, data: Path, runs: Iterable[Run]) -> list[Run]:
     listed = {run.id for run in runs}
-    found = [run for run in runs_on_disk(data) if run.id not in listed]
+    # A run's folder bears its id: of the runs that are known none is read.
+    found = sorted((read_run(data, run_id) for run_id in _ids_on_disk(data) if run_id not in listed), key=lambda run: run.created_at)
     sets = {known.id for known in list_sets(db)} if found else set()
     unlisted: list[Run] = []
     for run in found:
@@ -206,78 +278,3 @@ def _refuse_ended(directory: Path) -> None:
     status = read_status(directory)
     if status.ended:
         raise ConflictError(f"The run is {status.state} already: there is nothing to stop.")
-
-
-def _reap(process: "subprocess.Popen[bytes]", directory: Path) -> None:
-    # Nobody else waits for the child; without this it would stay a zombie until the app ends. How it ended tells a kill from a bug.
-    code = process.wait()
-    if directory.exists():
-        write_whole(directory / "exit.json", json.dumps({"code": code, "at": utc_now()}) + "\n")
-
-
-def _fill(data: Path, directory: Path, order: Order) -> None:
-    config = order.config
-    frozen = _carry_dataset(data / order.curated.directory, directory / "dataset", order)
-    train, held_out = planned_rows(frozen.rows, config)
-    _carry_media(data, directory, (*train, *held_out))
-    if config.parent_run is not None:
-        _carry_parent(data, directory / "parent", config)
-    write_whole(directory / "config.json", config.to_json())
-    run = Run(
-        id=order.run_id,
-        name=order.name.strip() or f"{config.stage} on {order.curated.name}",
-        stage=config.stage,
-        curated_set_id=order.curated.id,
-        parent_id=config.parent_run,
-        directory=f"runs/{order.run_id}",
-        created_at=utc_now(),
-    )
-    manifest = {"run": asdict(run), "rows_sha256": frozen.sha256, "rows": len(train), "validation_rows": len(held_out)}
-    write_whole(directory / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-
-
-def _carry_dataset(source: Path, target: Path, order: Order) -> FrozenSet:
-    target.mkdir()
-    for name in ("rows.jsonl", "manifest.json"):
-        if not (source / name).exists():
-            raise NotFoundError(f"{source / name} is not there. Freeze the set again.")
-        shutil.copyfile(source / name, target / name)
-    # The copy is what will be read, so the copy is what is checked.
-    frozen = load_set(target)
-    if frozen.kind != order.config.stage:
-        raise InputError(f"The set {order.curated.name} is of the kind {frozen.kind}, and the run's stage is {order.config.stage}. Choose another set.")
-    if frozen.sha256 != order.curated.sha256:
-        raise StorageError(f"The rows of the set {order.curated.name} are not those that the database knows by their hash. Freeze the set again.")
-    return frozen
-
-
-def _carry_media(data: Path, directory: Path, rows: Iterable[Row]) -> None:
-    wanted = {row.clip.digest: row.clip.id for row in rows}
-    missing = [clip for digest, clip in wanted.items() if not media_path(data, digest).is_file()]
-    if missing:
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        raise NotFoundError(f"The video of {len(missing)} clips is missing: {', '.join(missing[:10])}{more}. Import the videos, then start again.")
-    for digest in wanted:
-        _link(media_path(data, digest), media_path(directory, digest))
-
-
-def _carry_parent(data: Path, target: Path, config: RunConfig) -> None:
-    parent_id = str(config.parent_run)
-    source = data / "runs" / parent_id
-    problem = parent_problem(data, parent_id) or lock_problem(load_config(source), config)
-    if problem:
-        raise InputError(problem)
-    folders = ("adapter", "model") if config.random_weights else ("adapter",)
-    files = [source / "config.json", source / "result.json"]
-    files += [path for folder in folders for path in sorted((source / folder).rglob("*")) if path.is_file()]
-    for path in files:
-        _link(path, target / path.relative_to(source))
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        # Another file system, or one without hard links.
-        shutil.copyfile(source, target)

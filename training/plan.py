@@ -1,13 +1,15 @@
-"""What the child knows before it loads a library: the rows it will use and how their clips lie in their files."""
+"""What the child knows before it loads a library: the rows and questions it will use and how their clips lie in their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.carrying import carried_questions, carried_rows
 from training.config import RunConfig
 from training.frames import Stretch, look_at
-from training.rows import ClipSpan, Row, load_set, planned_rows
+from training.questions import Question
+from training.rows import ClipSpan, Row
 
 
 class Stopped(Exception):
@@ -38,20 +40,21 @@ class RunPlan:
     held_out: tuple[Row, ...]
     stretches: Mapping[ClipSpan, Stretch]
     rows_in_set: int
+    questions: tuple[Question, ...] = ()
+    resume_from: Path | None = None  # the checkpoint from which the run goes on
 
 
 def plan_run(directory: Path, config: RunConfig, reporter: Reporter) -> RunPlan:
     """Return the plan of the run in `directory`; looks at every clip it needs once, without decoding it.
 
-    Raises what `load_set` and `look_at` raise, and Stopped when asked to between two clips.
+    Raises what `carried_rows`, `carried_questions` and `look_at` raise, and Stopped when asked to between two clips.
     """
     reporter.emit("phase", phase="reading the rows")
-    frozen = load_set(directory / "dataset")
-    train, held_out = planned_rows(frozen.rows, config)
-    clips = [row.clip for row in (*train, *held_out)]
+    (rows_in_set, train, held_out), questions = carried_rows(directory, config), carried_questions(directory, config)
+    clips = [*(row.clip for row in (*train, *held_out)), *(question.clip for question in questions)]
     reporter.emit("phase", phase=f"looking at {len(set(clips))} clips")
     stretches = look_at(directory, clips, config.longest_side_px, lambda done: heed(reporter, "looked", done))
-    return RunPlan(directory, config, train, held_out, stretches, len(frozen.rows))
+    return RunPlan(directory, config, train, held_out, stretches, rows_in_set, questions)
 
 
 def heed(reporter: Reporter, kind: str, done: int) -> None:

@@ -15,20 +15,31 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from store.errors import ConflictError, UserError
+from training.carrying import TRAINING
+from training.checkpoints import verified
 from training.config import RunConfig
 from training.events import FILE_NAME, EventLog
-from training.jobs import load_config
-from training.plan import RunPlan, Stopped, TrainingError, plan_run
+from training.jobs import attempts_of, load_config
+from training.plan import Reporter, RunPlan, Stopped, TrainingError, plan_run
 from training.process import ProcessMark, read_mark, write_mark, write_whole
-from training.status import FREE_THE_DISK, cancelled_reason, disk_is_full, read_result
+from training.status import FREE_THE_DISK, cancelled_reason, disk_is_full, has_checkpoint, read_result
 
 HEARTBEAT_S = 5.0
+# By stage; each takes plan and reporter and returns the figures of the result.
+TRAINERS = {
+    "sft": ("training.sft", "train_sft"),
+    "dpo": ("training.dpo", "train_dpo"),
+    "evaluate": ("training.evaluate", "evaluate_run"),
+    "write": ("training.writing", "write_run"),
+}
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "av", "numpy")
 
 
@@ -70,11 +81,14 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         """Write result.json last; the error, if any, goes on and leaves its traceback in the log."""
+        # Whoever wants it to end now has what he wants: an order that comes this late would only break into the writing.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._ended.set()
         self._thread.join()
         outcome, reason = ending(error, self.phase, self._directory)
         if error is None and self.figures.get("stopped_early"):
-            outcome, reason = "stopped", "Stopped as asked; checkpoint and adapter are saved."
+            # What a stage has left when it is stopped it knows better itself.
+            outcome, reason = "stopped", self.figures.get("reason", "Stopped as asked; checkpoint and adapter are saved.")
         result = {"outcome": outcome, "reason": reason, **self.figures}
         result |= {"seconds": round(time.monotonic() - self._started_s, 1), "versions": versions()}
         # The result matters more than its event, and on a full disk a few bytes may be all that is left.
@@ -95,7 +109,8 @@ def ending(error: BaseException | None, phase: str, directory: Path) -> tuple[st
     if error is None:
         return "finished", "All steps are done."
     if isinstance(error, Stopped):
-        return "stopped", "Stopped as asked, before the first step: there was nothing to save."
+        kept = "what the last checkpoint holds is kept." if has_checkpoint(directory) else "there was nothing to save."
+        return "stopped", f"Stopped as asked, before the first step: {kept}"
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return "stopped", cancelled_reason(directory)
     if isinstance(error, UserError | TrainingError):
@@ -149,12 +164,31 @@ def run(directory: Path) -> None:
         config = load_config(directory)
         prepare_environment(config)
         try:
-            plan = plan_run(directory, config, recorder)
+            plan = replace(plan_run(directory, config, recorder), resume_from=go_on_from(directory, config, recorder))
             recorder.emit("phase", phase="loading the libraries")
             recorder.figures = _trainer_of(config.stage)(plan, recorder)
         finally:
-            # A cache only: the media beside it can be decoded again.
-            shutil.rmtree(directory / "frames", ignore_errors=True)
+            # Caches only: the media beside them can be decoded again.
+            for cache in ("frames", "features"):
+                shutil.rmtree(directory / cache, ignore_errors=True)
+
+
+def go_on_from(directory: Path, config: RunConfig, reporter: Reporter) -> Path | None:
+    """Return the checkpoint from which a later attempt of the run goes on, and tell it; None at the first attempt.
+
+    A run that trains nothing goes on from what it has written down. Raises TrainingError when none of a training run's checkpoints verifies.
+    """
+    attempts = attempts_of(directory)
+    if not attempts:
+        return None
+    if config.stage not in TRAINING:
+        reporter.emit("resumed", step=0, attempt=len(attempts) + 1, checkpoint=None)
+        return None
+    found = verified(directory, config)
+    if found.folder is None:
+        raise TrainingError(f"No checkpoint of the earlier attempt verifies: {'; '.join(found.problems) or 'there is none'}. Start a new run.")
+    reporter.emit("resumed", step=found.step, attempt=len(attempts) + 1, checkpoint=found.folder.name)
+    return found.folder
 
 
 def main() -> None:
@@ -170,16 +204,14 @@ def main() -> None:
 
 def _trainer_of(stage: str) -> Callable[[RunPlan, Recorder], dict[str, Any]]:
     # Not at the top: these imports read the environment that was just set, and take seconds that a wrong row should not cost.
-    if stage == "sft":
-        from training.sft import train_sft
-
-        return train_sft
-    from training.dpo import train_dpo
-
-    return train_dpo
+    module, name = TRAINERS[stage]
+    trainer: Callable[[RunPlan, Recorder], dict[str, Any]] = getattr(import_module(module), name)
+    return trainer
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:
+    # Once is enough: a second one would break into the writing of the result.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Cancelled
 
 

@@ -16,10 +16,13 @@ from store.database import open_store
 from store.errors import ConflictError, InputError
 from store.records import CuratedSet, Run
 from tests.training.conftest import Studio, dpo_config, freeze_rows, row_of, sft_config, wait_until
+from tests.training.stand_in import command
+from training.checkpoints import verified
 from training.config import STAGES
 from training.context import PRESETS as PLANS
 from training.events import read_events
-from training.jobs import REPOSITORY, cancel, launch, stop_and_save
+from training.jobs import cancel, launch, load_config, resume, stop_and_save
+from training.keeper import REPOSITORY
 from training.presets import plan_values
 from training.process import read_mark
 from training.status import log_tail, read_result, read_status
@@ -177,12 +180,11 @@ def test_stop_and_save_ends_a_run_with_checkpoint_and_adapter(shared_studio: Stu
 def test_a_killed_child_is_crashed_and_a_cancelled_one_is_stopped(shared_studio: Studio) -> None:
     killed, cancelled = (shared_studio.directory(shared_studio.make(sft_config(**LONG))) for _ in range(2))
     launch(killed)
+    wait_until((killed / "events.jsonl").exists)
     mark = read_mark(killed / "process.json")
     assert mark is not None
-    wait_until(lambda: (killed / "events.jsonl").exists())
     os.kill(mark.pid, signal.SIGKILL)
-    wait_until(lambda: (killed / "exit.json").exists())
-    status = read_status(killed)
+    status = shared_studio.ended(killed)
     assert status.state == "crashed"
     assert "SIGKILL" in status.reason and "memory" in status.reason
 
@@ -193,6 +195,26 @@ def test_a_killed_child_is_crashed_and_a_cancelled_one_is_stopped(shared_studio:
     assert (status.state, status.reason) == ("stopped", "Cancelled before the first checkpoint: nothing is saved.")
     assert read_result(cancelled), "the child was asked, and left its result before it went"
     assert not (cancelled / "adapter").exists()
+
+
+def test_a_run_that_is_killed_and_resumed_has_the_losses_of_one_that_was_never_interrupted(shared_studio: Studio, sft_run: Run) -> None:
+    """The unbroken run saves once on its way, this one every second step: that changes no loss."""
+    run = shared_studio.make(sft_config(learning_rate=1e-2, checkpoint_steps=2))
+    directory = shared_studio.directory(run)
+    launch(directory, command(directory, "--at", "5"))
+    assert shared_studio.ended(directory).state == "crashed"
+    resume(shared_studio.data, run.id)
+    assert shared_studio.ended(directory).state == "finished", log_tail(directory)
+    (resumed,) = (event for event in read_events(directory / "events.jsonl").events if event["kind"] == "resumed")
+    assert (resumed["step"], resumed["attempt"]) == (4, 2)
+    unbroken = {step["step"]: step for step in steps_of(shared_studio.directory(sft_run))}
+    broken = {step["step"]: step for step in steps_of(directory)}  # of a step that was done twice the second time counts
+    assert broken.keys() == unbroken.keys()
+    for number, step in broken.items():
+        assert step["loss"] == pytest.approx(unbroken[number]["loss"], rel=1e-2), f"step {number}, resumed after {resumed['step']}"
+        assert step["learning_rate"] == unbroken[number]["learning_rate"]
+        assert step["tokens"] == unbroken[number]["tokens"], "counted on, not anew"
+    assert verified(directory, load_config(directory)).step == 12
 
 
 @pytest.mark.parametrize(

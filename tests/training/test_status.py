@@ -17,8 +17,8 @@ from store.errors import NotFoundError
 from store.rows import utc_now
 from tests.training.conftest import wait_until
 from training.events import EventLog
-from training.process import ProcessMark, write_mark
-from training.status import STALLED_AFTER_S, log_tail, read_status
+from training.process import ProcessMark, Rung, patient_ladder, write_mark
+from training.status import STALLED_AFTER_S, is_alive, log_tail, read_status, step_time_s
 
 
 @pytest.fixture
@@ -79,8 +79,51 @@ def test_a_run_without_news_or_without_progress_is_stalled(directory: Path, chil
     log._progress_s -= STALLED_AFTER_S + 5
     log.heartbeat()
     assert read_status(directory).state == "stalled", "signs of life, and nothing moves"
+    assert f"py-spy dump --pid {child.pid}" in read_status(directory).reason
     log.emit("step", step=8)
     assert read_status(directory).state == "running"
+
+
+def test_what_an_earlier_attempt_said_does_not_make_a_run_that_goes_on_look_stalled(directory: Path, child: "subprocess.Popen[bytes]") -> None:
+    old = {"kind": "step", "step": 7, "at": time.time() - 1e6}
+    (directory / "events.jsonl").write_text(json.dumps(old) + "\n")
+    write_mark(directory / "process.json", mark_of(child))
+    assert read_status(directory).state == "running"
+    assert read_status(directory, now_s=time.time() + STALLED_AFTER_S + 5).state == "stalled", "and one that never says a word does"
+
+
+def test_a_run_waits_for_its_turn_with_the_reason_and_can_be_taken_out_of_the_queue(directory: Path) -> None:
+    (directory / "queued.json").write_text(json.dumps({"at": utc_now(), "needs": "cpu", "reason": "It waits: for you."}))
+    assert (read_status(directory).state, read_status(directory).reason) == ("queued", "It waits: for you.")
+    (directory / "stop").write_text("cancel")
+    assert read_status(directory).state == "stopped" and "before it was started" in read_status(directory).reason
+
+
+def test_a_run_whose_keeper_has_yet_to_put_down_its_end_is_not_called_crashed(directory: Path, child: "subprocess.Popen[bytes]") -> None:
+    write_mark(directory / "process.json", ProcessMark(2**22 - 3, 1.0, utc_now()))
+    write_mark(directory / "keeper.json", mark_of(child))
+    assert read_status(directory).state == "running"
+    (directory / "exit.json").write_text(json.dumps({"code": -9}))
+    assert read_status(directory).state == "crashed", "now it is known"
+
+
+def test_a_run_of_another_machine_or_boot_is_crashed_and_names_the_machine(directory: Path, child: "subprocess.Popen[bytes]") -> None:
+    write_mark(directory / "process.json", replace(mark_of(child), host="node-7"))
+    assert read_status(directory).state == "crashed" and "node-7" in read_status(directory).reason
+    assert not is_alive(directory)
+    EventLog(directory / "events.jsonl").heartbeat()
+    assert "works on node-7" in read_status(directory).reason, "machines may share a disk, and what gives signs of life lives"
+    assert read_status(directory, now_s=time.time() + 3600).state == "crashed"
+    write_mark(directory / "process.json", replace(mark_of(child), host=None, boot_id=None))
+    assert read_status(directory).state == "running", "a mark of before these were kept"
+
+
+def test_a_run_that_did_not_heed_a_stop_and_was_killed_for_it_is_stopped(directory: Path) -> None:
+    write_mark(directory / "process.json", ProcessMark(2**22 - 3, 1.0, utc_now()))
+    (directory / "exit.json").write_text(json.dumps({"code": -9}))
+    assert read_status(directory).state == "crashed", "the control"
+    (directory / "stop").write_text("save")
+    assert read_status(directory).state == "stopped" and "ended by SIGKILL before it had saved" in read_status(directory).reason
 
 
 @pytest.mark.parametrize("outcome", ["finished", "stopped", "failed"])
@@ -106,7 +149,7 @@ def test_a_cancelled_run_says_what_it_has_left(directory: Path) -> None:
     checkpoint = directory / "checkpoints" / "checkpoint-10"
     checkpoint.mkdir(parents=True)
     assert read_status(directory).reason == "Cancelled before the first checkpoint: nothing is saved.", "a torn checkpoint is none"
-    (checkpoint / "trainer_state.json").write_text("{}")
+    (checkpoint / "manifest.json").write_text("{}")
     assert "last checkpoint holds is kept" in read_status(directory).reason
     (directory / "adapter").mkdir()
     (directory / "adapter" / "adapter_config.json").write_text("{}")
@@ -130,10 +173,45 @@ def test_reading_a_status_changes_nothing(directory: Path, child: "subprocess.Po
 
 def test_a_process_that_does_not_heed_is_killed_and_a_stranger_is_left_alone(child: "subprocess.Popen[bytes]") -> None:
     mark = mark_of(child)
-    replace(mark, create_time=mark.create_time - 100).end_group(patience_s=0.1)
-    assert mark.alive, "another creation time: not ours to end"
-    mark.end_group(patience_s=0.3)
-    assert mark.wait(5.0), "it ignores SIGTERM and cannot ignore SIGKILL"
+    ladder = (Rung(0.0, signal.SIGTERM, True), Rung(0.1, signal.SIGKILL, True))
+    for stranger in (replace(mark, create_time=mark.create_time - 100), replace(mark, host="elsewhere"), replace(mark, boot_id="another boot")):
+        assert not stranger.alive and stranger.end(ladder)
+        assert mark.alive, "not ours to end"
+    assert mark.end(ladder), "it ignores SIGTERM and cannot ignore SIGKILL"
+
+
+def test_a_signal_for_the_group_of_a_process_that_leads_none_reaches_that_process_alone() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    mark = mark_of(process)
+    assert os.getpgid(process.pid) == os.getpgid(0) != process.pid, "it is in the tests' own group"
+    mark.send(signal.SIGTERM, whole_group=True)
+    assert process.wait() == -signal.SIGTERM, "and the tests go on"
+
+
+def test_the_ladder_is_climbed_rung_by_rung_and_each_rung_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, bool]] = []
+    monkeypatch.setattr(ProcessMark, "send", lambda mark, number, whole_group: sent.append((number.name, whole_group)))
+    mark, done = ProcessMark(1, 1.0, utc_now()), 0
+    for since_s, heard in ((59.0, 0), (60.0, 1), (89.0, 1), (90.0, 2), (99.0, 2), (100.0, 3), (1000.0, 3)):
+        done = mark.climb(patient_ladder(3.0), since_s, done)
+        assert (done, len(sent)) == (heard, heard), since_s
+    assert sent == [("SIGTERM", False), ("SIGTERM", True), ("SIGKILL", True)]
+    assert patient_ladder(100.0)[0].after_s == 200.0, "two steps of a slow run"
+
+
+def test_the_time_of_a_step_is_read_from_the_end_of_the_events(directory: Path) -> None:
+    assert step_time_s(directory) is None
+    log = EventLog(directory / "events.jsonl")
+    for number in range(400):
+        log.emit("step", step=number, padding="é" * 50)
+    assert step_time_s(directory, tail_bytes=1000) is not None, "from the middle of a line on"
+    lines = (directory / "events.jsonl").read_text().splitlines()[:2]
+    (directory / "events.jsonl").write_text("".join(json.dumps(json.loads(line) | {"at": at}) + "\n" for line, at in zip(lines, (5.0, 7.5), strict=True)))
+    assert step_time_s(directory) == 2.5
+    with (directory / "events.jsonl").open("a") as stream:
+        for kind, at in (("resumed", 90_000.0), ("step", 90_001.0)):
+            stream.write(json.dumps({"kind": kind, "at": at}) + "\n")
+    assert step_time_s(directory) is None, "a day between two attempts is no step's"
 
 
 def test_a_mark_is_written_whole(tmp_path: Path) -> None:
