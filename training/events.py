@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,16 @@ class EventTail:
     events: tuple[dict[str, Any], ...]
 
 
-def read_events(path: Path, offset: int = 0) -> EventTail:
+def read_events(path: Path, offset: int = 0, most_bytes: int = -1) -> EventTail:
     """Return the whole events after `offset` bytes; a line that is still being written waits for the next reading.
 
-    A file that is not there yet has no events.
+    A file that is not there yet has no events. `most_bytes`: read no more than so many, which must hold the longest event; -1: all.
     """
     if not path.exists():
         return EventTail(offset, ())
     with path.open("rb") as stream:
         stream.seek(offset)
-        content = stream.read()
+        content = stream.read(most_bytes)
     whole = content[: content.rfind(b"\n") + 1]
     return EventTail(offset + len(whole), tuple(json.loads(line) for line in whole.split(b"\n") if line))
 
@@ -84,14 +85,17 @@ def last_event(path: Path, tail_bytes: int = 16_384) -> dict[str, Any] | None:
 
 
 def thin(points: Sequence[tuple[float, float]], limit: int = 500) -> list[tuple[float, float]]:
-    """Return at most `limit` of the (x, y) points, in order: first, last, and every stretch's lowest and highest, so that spikes stay."""
+    """Return at most `limit` of the (x, y) points, which stand in the order of x: first, last, and the lowest and highest of every stretch.
+
+    So spikes stay, and points that were thinned before lie as close as new ones: a stretch is a part of x, not so many points.
+    """
     if len(points) <= limit:
         return list(points)
-    inner = range(1, len(points) - 1)
     buckets = max(1, (limit - 2) // 2)
+    first, span = points[0][0], (points[-1][0] - points[0][0]) or 1.0
     kept = {0, len(points) - 1}
-    for number in range(buckets):
-        bucket = inner[number * len(inner) // buckets : (number + 1) * len(inner) // buckets]
+    for _, places in groupby(range(1, len(points) - 1), lambda at: min(buckets - 1, int((points[at][0] - first) / span * buckets))):
+        bucket = list(places)
         kept.add(min(bucket, key=lambda at: points[at][1]))
         kept.add(max(bucket, key=lambda at: points[at][1]))
     return [points[at] for at in sorted(kept)]

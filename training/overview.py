@@ -1,20 +1,30 @@
-"""What a run would be trained on, counted before it is started: rows, words, tokens of the pictures and of the text; and what is not sound."""
+"""What a run would be trained on, counted before it is started: rows by kind and rule, tokens of pictures and text; and what is not sound."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 from store.errors import InputError, UserError
 from store.records import Media
-from training.config import PIPELINE_CHECK, RunConfig
-from training.frames import grid_size, scaled_size, stretch_of
+from training.config import RunConfig
+from training.estimate import steps_of
+from training.frames import scaled_size, stretch_of
 from training.markdown import plain, plain_cell
-from training.rows import FrozenSet, Row, planned_rows, summarise, total_steps
+from training.rows import FrozenSet, Row, planned_rows, summarise
 from training.views import view_of
+from training.workload import COUNTED_ROWS, workload_of
 
-# Texts and pictures are counted only up to so many rows: the page must answer at once, and the run counts all before it decodes any.
-COUNTED_ROWS = 2000
+# A row's `origin` in words; one that is not named here is shown as it is.
+RULES = {
+    "votes": "accepted by annotators",
+    "decision": "accepted by an adjudicator",
+    "given": "the data set's own answer",
+    "edit": "an edit of the rejected text",
+    "verdict": "accepted against rejected",
+    "comparison": "chosen side by side",
+    "correctness": "the right answer against a wrong one",
+}
 
 
 @dataclass(frozen=True)
@@ -30,30 +40,14 @@ class Known:
 
 
 def visual_tokens(row: Row, media: Media | None, config: RunConfig) -> Known:
-    """Return the tokens that the pictures of a row take, exact by Qwen2.5-VL's rule unless a budget takes some of them away.
+    """Return the tokens that the pictures of a row take, exact by the rule of the model's family unless a budget takes some of them away.
 
     Raises InputError when nothing of the clip can be shown with this config.
     """
     if media is None or media.width is None or media.height is None:
         return Known(None, "the size of its video is not known")
     plan = replace(config.context_plan(), budget_tokens=None)
-    return Known(view_of(row, stretch_of(row.clip, media, config.longest_side_px), plan, len).visual_tokens)
-
-
-def text_tokens(rows: Sequence[Row], model: str) -> Known:
-    """Return the tokens of prompts and replies by the tokenizer in the model's folder; 0.1 ms a row."""
-    if model == PIPELINE_CHECK:
-        return Known(None, "the tokenizer of the pipeline check is made from these texts at the start")
-    path = Path(model).expanduser() / "tokenizer.json"
-    if not path.is_file():
-        return Known(None, f"there is no {path}; a hub model's tokenizer is fetched at the start")
-    if len(rows) > COUNTED_ROWS:
-        return Known(None, f"{len(rows):,} rows are too many to count on a page")
-    # Not at the top: the page loads without it, and most pages never count.
-    from tokenizers import Tokenizer
-
-    texts = [text for row in rows for text in (*(turn.content for turn in row.prompt), row.reply, row.rejected or "") if text]
-    return Known(sum(len(encoding.ids) for encoding in Tokenizer.from_file(str(path)).encode_batch(texts)))
+    return Known(view_of(row, stretch_of(row.clip, media, config.longest_side_px), plan, len, config.family).visual_tokens)
 
 
 def describe(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | None]) -> str:
@@ -67,12 +61,11 @@ def describe(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | N
         train, held_out = planned_rows(frozen.rows, config)
     except UserError as error:
         return "\n\n".join([*lines, f"**{plain(str(error))}**"])
-    lines.append(
-        f"This run: {len(train):,} training rows, {total_steps(len(train), config):,} optimiser steps, {len(held_out):,} held-out rows scored before and after."
-    )
+    lines.append(f"This run: {len(train):,} training rows ({_counted(row.kind for row in train)}), {len(held_out):,} held-out rows scored before and after.")
+    if any(row.origin for row in train):
+        lines.append(f"By rule: {_counted(RULES.get(str(row.origin), str(row.origin)) for row in train)}.")
     lines.append(_video_line(train, config, media))
-    lines.append(f"Text tokens of prompts and replies of the training rows: {plain(str(text_tokens(train, config.model)))}.")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *_token_lines(train, config, media)])
 
 
 def row_problem(frozen: FrozenSet, config: RunConfig, media: Mapping[str, Media | None]) -> str | None:
@@ -118,6 +111,30 @@ def _counts(rows: Iterable[Row], config: RunConfig, media: Mapping[str, Media | 
     return counts, hidden
 
 
+def _token_lines(train: Sequence[Row], config: RunConfig, media: Mapping[str, Media | None]) -> list[str]:
+    try:
+        load = workload_of(train, config, media)
+    except InputError as error:
+        return [f"Tokens and steps: unknown. {plain(str(error))}"]
+    longest = [row.longest for row in load.rows]
+    lines = [
+        f"{steps_of(config, load):,} optimiser steps. Tokens a row: {sum(longest) / len(longest):,.0f} on average, {max(longest):,} at most ({load.said})."
+    ]
+    over = sorted((row for row in load.rows if row.longest > config.max_tokens), key=lambda row: -row.longest)
+    if over:
+        named = ", ".join(f"{plain(row.id)} {row.longest:,}" for row in over[:10])
+        more = f" and {len(over) - 10:,} more" if len(over) > 10 else ""
+        lines.append(
+            f"**{len(over):,} rows are longer than the {config.max_tokens:,} tokens that a row may have; the run would refuse them, and nothing is ever cut.** "
+            f"{named}{more}. Raise the longest row, set a budget, take fewer frames or a smaller longest side, or leave the rows out."
+        )
+    return lines
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{plain(name)} {count:,}" for name, count in sorted(Counter(names).items()))
+
+
 def _table(counts: Mapping[tuple[str, str], int]) -> str:
     kinds = sorted({kind for _, kind in counts})
     lines = [f"| rows | {' | '.join(map(plain_cell, kinds))} |", "|---" * (1 + len(kinds)) + "|"]
@@ -136,7 +153,8 @@ def _video_line(rows: Sequence[Row], config: RunConfig, media: Mapping[str, Medi
     unknown = f"; {len(counts) - len(known)} clips of unknown size" if len(known) < len(counts) else ""
     largest = max((item for item in (media.get(row.clip.digest) for row in rows) if item and item.width and item.height), key=_area)
     width, height = scaled_size(largest.width or 1, largest.height or 1, config.longest_side_px)
-    rows_px, columns_px = grid_size(height, width)
+    family = config.family
+    rows_px, columns_px = family.video_grid_size(config.frames, height, width) if config.layout == "video" else family.grid_size(height, width)
     first = f"; of the first {COUNTED_ROWS:,} that differ" if len(counts) == COUNTED_ROWS else ""
     budget = f"; the budget of {config.budget_tokens:,} tokens may leave some out" if config.budget_tokens else ""
     return f"Visual tokens a row: {span} ({_pictures(config)}, the largest of {columns_px} x {rows_px} pixels{unknown}{first}{budget})."

@@ -9,8 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from store.records import Media
 from store.rows import utc_now
 from tests.training.conftest import freeze_rows, row_of, sft_config
-from training.config import PIPELINE_CHECK
-from training.overview import COUNTED_ROWS, describe, row_problem, text_tokens, visual_tokens
+from training.overview import describe, row_problem, visual_tokens
 from training.rows import FrozenSet, load_set
 
 DIGEST = "0" * 64
@@ -26,11 +25,11 @@ def frozen(tmp_path: Path) -> FrozenSet:
 
 
 def test_rows_steps_clips_words_and_tokens_are_told(frozen: FrozenSet) -> None:
-    text = describe(frozen, sft_config(frames=16, longest_side_px=448), {DIGEST: media_of(1920, 1080)})
+    text = describe(frozen, sft_config(frames=16, longest_side_px=448, packing="none"), {DIGEST: media_of(1920, 1080)})
     assert "8 rows about 6 clips, 72 words" in text
     assert "| rows | narrative | rationale |" in text
     assert "| train | 3 | 3 |" in text and "| validation | 1 | 1 |" in text
-    assert "6 training rows, 12 optimiser steps, 2 held-out rows" in text
+    assert "6 training rows (narrative 3, rationale 3), 2 held-out rows" in text and "12 optimiser steps. Tokens a row: 1,1" in text
     assert "Visual tokens a row: 1,152 (16 frames as one video, the largest of 448 x 252 pixels)" in text
 
 
@@ -67,21 +66,37 @@ def test_a_clip_whose_file_is_not_sound_is_refused_with_the_reason(frozen: Froze
 def test_what_is_not_known_is_said_with_its_reason(frozen: FrozenSet) -> None:
     text = describe(frozen, sft_config(), {})
     assert "Visual tokens a row: unknown (the size of its video is not known)" in text
-    assert "Text tokens of prompts and replies of the training rows: unknown (the tokenizer of the pipeline check is made from these texts" in text
+    assert "Tokens and steps: unknown. Of no clip of these rows the size and length of the video are known" in text
     assert visual_tokens(frozen.rows[0], media_of(None, 5), sft_config()).value is None
 
 
-def test_text_tokens_come_from_the_tokenizer_in_the_models_folder(frozen: FrozenSet, tmp_path: Path) -> None:
+def test_rows_are_counted_by_the_rule_that_brought_them(frozen: FrozenSet) -> None:
+    told = replace(frozen, rows=tuple(replace(row, origin=("edit", "verdict", "edit")[at % 3]) for at, row in enumerate(frozen.rows)))
+    assert "By rule: accepted against rejected 2, an edit of the rejected text 4." in describe(told, sft_config(), {DIGEST: media_of(64, 48)})
+    assert "By rule" not in describe(replace(frozen, rows=tuple(replace(row, origin=None) for row in frozen.rows)), sft_config(), {}), "sets of before"
+
+
+def test_rows_over_the_longest_are_named_before_the_start_the_longest_first(tmp_path: Path) -> None:
+    rows = [row_of(n, DIGEST, completion=[{"role": "assistant", "content": "word " * (100 if n in (2, 4) else 3)}]) for n in range(6)]
+    frozen, media = load_set(tmp_path / freeze_rows(tmp_path, "sft", rows).directory), {DIGEST: media_of(64, 48)}
+    text = describe(frozen, sft_config(max_tokens=100), media)
+    assert "**2 rows are longer than the 100 tokens that a row may have" in text and "sft-2 1" in text and "sft-4 1" in text and "sft-0" not in text
+    assert "longer than the" not in describe(frozen, sft_config(max_tokens=1000), media), "the control"
+
+
+def test_tokens_are_told_with_the_way_in_which_they_were_counted(frozen: FrozenSet, tmp_path: Path) -> None:
+    media = {DIGEST: media_of(64, 48)}
+    assert "(words estimated from words, 4 tokens to 3 words, until the processor counts them; tokens of pictures exact)." in describe(
+        frozen, sft_config(), media
+    )
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.train_from_iterator([row.reply for row in frozen.rows], trainers.WordLevelTrainer(special_tokens=["[UNK]"]))
     folder = tmp_path / "weights"
     folder.mkdir()
-    assert text_tokens(frozen.rows, str(folder)).value is None
     tokenizer.save(str(folder / "tokenizer.json"))
-    assert text_tokens(frozen.rows, str(folder)).value == 8 * (9 + 3), "nine words a reply, three a prompt"
-    assert "too many" in text_tokens(frozen.rows * COUNTED_ROWS, str(folder)).reason
-    assert "pipeline check" in text_tokens(frozen.rows, PIPELINE_CHECK).reason
+    (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    assert "(words counted by the model's own tokenizer; tokens of pictures exact)." in describe(frozen, sft_config(model=str(folder)), media)
 
 
 def test_a_set_without_training_rows_says_so_instead_of_failing(tmp_path: Path) -> None:
