@@ -27,6 +27,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from curation.adapter_texts import queue_texts
 from curation.demo import load_demo
 from curation.export import freeze_set
 from curation.importing import start_proxy_maker
@@ -47,6 +48,8 @@ from store.context import Context
 from store.database import open_store
 from store.errors import ConflictError, RefusedError, StorageError, UserError
 from store.settings import default_data
+from training.stages import advance_plans
+from training.turns import advance
 from training.ui import frames, train
 from training.ui.frames_routes import build_frames_router
 
@@ -135,6 +138,9 @@ def prepared(settings: Settings) -> Iterator[None]:
             load_demo(settings.data)
         elif waiting:
             start_proxy_maker(settings.data)
+        # What waited for its turn when the machine went down need not wait for somebody to open the page.
+        advance_plans(settings.data)
+        advance(settings.data)
         yield
 
 
@@ -154,7 +160,7 @@ def refuse_open_door(settings: Settings) -> None:
 def make_server_app(settings: Settings) -> FastAPI:
     """Return pages and routes as one ASGI app over the data directory."""
     access = make_access(settings.data)
-    context = Context(settings.data, access.handler, lambda kind, name: freeze_set(settings.data, kind, name))
+    context = Context(settings.data, access.handler, partial(freeze_set, settings.data), partial(queue_texts, settings.data))
     api = FastAPI(openapi_url=None, lifespan=partial(_closing, access))
     for build_router in ROUTERS:
         api.include_router(build_router(access))

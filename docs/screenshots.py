@@ -41,8 +41,8 @@ def main() -> None:
         frames(ann)
         compare(ann)
         adjudicate(signed_in(browser, "judge"), data)
-        train(ann)
-        preview(ann)
+        for take in (train, results, plans, adapters, preview):
+            take(ann)
         browser.close()
 
 
@@ -180,20 +180,77 @@ def frames(page: Page) -> None:
 
 
 def train(page: Page) -> None:
-    """Run the pipeline check and show it finished."""
+    """Freeze what was accepted and the held-out questions, and show what would be trained; then train, and show the run finished."""
     page.goto(f"{ADDRESS}/train")
-    page.click("#train-freeze")
+    freeze(page, "Held-out questions")
+    freeze(page, "Accepted texts and raw pairs, to be mixed")
     expect(page.locator("#train-summary")).to_contain_text("clips")
+    picture(page, "train")
     page.click("#train-start")
     expect(page.locator("#train-runs")).to_contain_text(re.compile("finished|failed"), timeout=180_000)
-    page.wait_for_timeout(3000)
-    page.screenshot(path=ROOT / "docs" / "train.png", full_page=True)
+    picture(page, "runs")
+
+
+def results(page: Page) -> None:
+    """Let base and adapter answer the held-out questions, and show what came of it."""
+    page.goto(f"{ADDRESS}/train")
+    page.locator("#train-stage").get_by_label("Evaluate", exact=False).check()
+    expect(page.locator("#train-preset input")).to_have_value("Pipeline check (evaluate)")
+    expect(page.locator("#train-summary")).to_contain_text("questions about")
+    page.click("#train-start")
+    expect(page.locator("#train-runs tbody tr", has_text="finished")).to_have_count(2, timeout=180_000)
+    tab(page, "Compare")
+    expect(page.locator("#train-results-accuracy")).to_contain_text("n =")
+    picture(page, "results")
+
+
+def plans(page: Page) -> None:
+    """Start short arms, and show them when they have ended."""
+    page.goto(f"{ADDRESS}/train")
+    expect(page.locator("#train-readiness")).to_contain_text("Ready.")
+    tab(page, "Plans")
+    page.locator("#train-arms-steps input").fill("20")
+    page.locator("#train-arms-look input").fill("5")
+    page.click("#train-arms-start")
+    expect(page.locator("#train-plan-steps .finished")).to_have_count(4, timeout=600_000)
+    picture(page, "plans")
+
+
+def adapters(page: Page) -> None:
+    """Have an adapter and its base write about a clip, and show both."""
+    tab(page, "Adapters")
+    page.get_by_text("Try it on a clip").click()
+    page.click("#train-try-find")
+    expect(page.locator("#train-try-found")).to_contain_text("clips")
+    page.locator("#train-try-tokens input").fill("24")
+    page.click("#train-try-go")
+    expect(page.locator("#train-try-answers section")).to_have_count(2, timeout=180_000)
+    picture(page, "adapters")
+
+
+def freeze(page: Page, what: str) -> None:
+    """Freeze this, and wait until it is."""
+    page.locator("#train-freeze-what input").click()
+    page.get_by_role("option", name=what, exact=True).click()
+    page.click("#train-freeze")
+    expect(page.locator("#train-message")).to_contain_text(f"Frozen: {what}")
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab of the training page."""
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def picture(page: Page, name: str) -> None:
+    """Write the whole page, however long, to docs/."""
+    page.wait_for_timeout(3000)  # plots draw themselves in; a picture is no test
+    page.screenshot(path=ROOT / "docs" / f"{name}.png", full_page=True)
 
 
 def preview(page: Page) -> None:
     """Show what the model will get of the first row, frames between lines."""
     page.goto(f"{ADDRESS}/train")
-    page.get_by_label("Preset").click()
+    page.locator("#train-preset input").click()
     page.get_by_role("option", name="Pipeline check, frames between lines (SFT)").click()
     page.get_by_text("What the model will get").click()
     page.click("#train-preview-look")

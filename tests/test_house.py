@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "transformers", "peft", "trl", "bitsandbytes", 
 PAPERS = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"}
 PAGES = ("app.py", "curation/ui/", "training/ui/")
 # The modules of training/ that touch a model.
-MODEL_FLOOR = tuple(f"training/{name}.py" for name in ("model", "tiny", "forward", "sft", "dpo", "losses", "evaluate", "probe", "writing", "merge"))
+MODEL_FLOOR = tuple(f"training/{name}.py" for name in ("model", "tiny", "forward", "fit", "progress", "sft", "dpo", "losses", "evaluate", "writing", "merge"))
 # Which library may be imported where; a path that ends in a slash is a folder.
 ONLY_IN = {
     "gradio": PAGES,
@@ -26,6 +26,7 @@ ONLY_IN = {
     "torch": ("training/torchvision_shim.py", *MODEL_FLOOR),
     "transformers": MODEL_FLOOR,
     "trl": ("training/sft.py", "training/dpo.py"),
+    "trackio": ("training/exporting.py",),
     "peft": MODEL_FLOOR,
     "bitsandbytes": ("training/model.py",),
     "av": ("store/video.py", "store/pictures.py", "store/proxy.py", "store/embedded_subtitles.py"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.config import PIPELINE_CHECK, RunConfig
+from training.config import PIPELINE_CHECK, PIPELINE_CHECK_QWEN3, RunConfig
 from training.context import PRESETS as PLANS
 from training.context import ContextPlan
 
@@ -52,6 +52,7 @@ _SFT_SAFE: Mapping[str, Any] = {
     "checkpoint_steps": 50,
     "validation_rows": 100,
     "seed": 1,
+    "packing": "clip",
 }
 
 _CHECK: Mapping[str, Any] = {
@@ -69,6 +70,22 @@ _CHECK: Mapping[str, Any] = {
     "validation_rows": 8,
 }
 
+# Of what is only looked at there is nothing to train; all else stays as it is, so that it can be done without an adapter too.
+_LOOK: Mapping[str, Any] = {**_SFT_SAFE, "packing": "none"}
+_LOOK_CHECK: Mapping[str, Any] = {**_CHECK, "packing": "none"}
+
+# arXiv 2510.01009's step size and passes.
+_DPO: Mapping[str, Any] = {
+    **_SFT_SAFE,
+    "learning_rate": 5e-6,
+    "warmup_share": 0.03,
+    "accumulation": 8,
+    "pack_rows": 8,
+    "beta": 0.1,
+    "loss_types": ("sigmoid", "sft"),
+    "loss_weights": (1.0, 0.2),
+}
+
 PRESETS: tuple[Preset, ...] = (
     Preset(
         "Pipeline check (SFT)",
@@ -77,29 +94,36 @@ PRESETS: tuple[Preset, ...] = (
         _CHECK,
     ),
     Preset(
+        "Pipeline check, Qwen3-VL (SFT)",
+        "sft",
+        "The pipeline check with a tiny Qwen3-VL: other frame grids, time stamps as text, features of several layers.",
+        {**_CHECK, "model": PIPELINE_CHECK_QWEN3},
+    ),
+    Preset(
         "Pipeline check, frames between lines (SFT)",
         "sft",
         "The pipeline check with frames as pictures, each beside what is said then, and the frame at the pause.",
         {**_CHECK, **plan_values(replace(PLANS["train-16"], frames=4))},
     ),
     Preset(
+        "Pipeline check, a text by heart (SFT)",
+        "sft",
+        "200 steps in which the tiny model learns what the texts have in common so well that it writes it: proof that what is shown is what is learnt.",
+        {**_CHECK, "lora_rank": 16, "lora_alpha": 32, "learning_rate": 1e-2, "epochs": 200, "max_steps": 200, "accumulation": 1, "checkpoint_steps": 100},
+    ),
+    Preset(
         "Pipeline check (DPO)",
         "dpo",
-        "For an SFT run of the pipeline check: a step size at which the tiny model moves in a few steps.",
-        {
-            **_SFT_SAFE,
-            "learning_rate": 1e-3,
-            "epochs": 4,
-            "max_steps": 20,
-            "accumulation": 2,
-            "checkpoint_steps": 10,
-            "validation_rows": 8,
-            "beta": 0.1,
-            "loss_types": ("sigmoid", "sft"),
-            "loss_weights": (1.0, 0.2),
-        },
+        "For an SFT run of the pipeline check: a step size at which the tiny model moves in a few steps, with however few pairs there are.",
+        {**_DPO, "learning_rate": 1e-3, "epochs": 4, "max_steps": 20, "accumulation": 2, "checkpoint_steps": 10, "validation_rows": 8, "few_pairs": True},
     ),
-    Preset("SFT safe", "sft", "ms-swift's default step size; 16 frames of at most 448 pixels.", _SFT_SAFE),
+    Preset("SFT safe", "sft", "ms-swift's default step size; 16 frames of at most 448 pixels, the model in 4 bits.", _SFT_SAFE),
+    Preset(
+        "SFT, bf16: faster where memory allows",
+        "sft",
+        "SFT safe with the model in 16 bits: no step has to unpack weights. The estimate tells whether it fits.",
+        {**_SFT_SAFE, "quantisation": "none"},
+    ),
     Preset(
         "SFT 16 frames between lines",
         "sft",
@@ -109,31 +133,40 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "SFT POVQA",
         "sft",
-        "arXiv 2510.01009 and its public code: 7B, rank 32, 2 epochs; 16 pooled pictures by frame count between lines, the frame at the pause last.",
+        "arXiv 2510.01009 and its code: 7B, rank 32, projector too, 2 epochs; 16 pooled pictures by frame count between lines, that of the pause last.",
         {
             **_SFT_SAFE,
             **plan_values(replace(PLANS["povqa"], frames=16, max_lines=2048)),
             "model": "Qwen/Qwen2.5-VL-7B-Instruct",
             "lora_rank": 32,
             "lora_alpha": 32,
+            "projector": True,
             "learning_rate": 5e-5,
             "warmup_share": 0.08,
             "epochs": 2,
             "accumulation": 8,
+            "seed": 42,
         },
     ),
     Preset(
         "DPO from SFT",
         "dpo",
         "arXiv 2510.01009's step size; the sft term keeps the chosen text likely when pairs are edits of one another.",
-        {
-            **_SFT_SAFE,
-            "learning_rate": 5e-6,
-            "warmup_share": 0.03,
-            "accumulation": 8,
-            "beta": 0.1,
-            "loss_types": ("sigmoid", "sft"),
-            "loss_weights": (1.0, 0.2),
-        },
+        _DPO,
     ),
+    Preset(
+        "DPO, correctness only",
+        "dpo",
+        "arXiv 2510.01009: only what stands behind the words Final answer: counts, averaged over its tokens; for pairs that differ there alone.",
+        {**_DPO, "scored": "final_answer", "loss_types": ("sigmoid_norm",), "loss_weights": (1.0,), "beta": 0.3, "seed": 42},
+    ),
+    Preset("Pipeline check (evaluate)", "evaluate", "The tiny model, or the adapter that is chosen, answers: proves the pipeline in a minute.", _LOOK_CHECK),
+    Preset("Evaluate", "evaluate", "Base model and, if chosen, an adapter answer the same questions; model and frames are those of the adapter's run.", _LOOK),
+    Preset(
+        "Pipeline check (write)",
+        "write",
+        "The tiny model, or the adapter that is chosen, writes a few short texts.",
+        {**_LOOK_CHECK, "writes": "rationale", "max_rows": 4, "new_tokens": 32},
+    ),
+    Preset("Write", "write", "The likeliest text each time, by the adapter that is chosen, or by the base model.", {**_LOOK, "writes": "rationale"}),
 )

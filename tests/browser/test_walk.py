@@ -202,7 +202,7 @@ def accept_pairs(page: Page, app: App) -> None:
 def train(page: Page, app: App, stage: str, preset: str) -> Path:
     """Freeze what is accepted, start a run, double-clicked; return its directory."""
     page.goto(f"{app.address}/train")
-    expect(page.locator("#train-readiness")).to_contain_text("Ready")
+    expect(page.locator("#train-readiness")).to_contain_text(re.compile("[Rr]eady"))
     if stage == "dpo":
         page.locator("#train-stage").get_by_label("DPO", exact=False).check()
     expect(page.locator("#train-preset input")).to_have_value(preset)
@@ -218,6 +218,7 @@ def train(page: Page, app: App, stage: str, preset: str) -> Path:
 
 
 def expect_finished(page: Page, runs: int) -> None:
+    page.get_by_role("tab", name="Runs", exact=True).click()
     expect(page.locator("#train-runs tbody tr", has_text="finished")).to_have_count(runs, timeout=2 * MINUTES)
 
 

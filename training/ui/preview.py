@@ -43,19 +43,22 @@ td, th { padding: 2px 12px 2px 0; border: 0; text-align: left; vertical-align: t
 
 @dataclass(frozen=True)
 class Previewer:
-    """The function of the preview over one data directory. `asked(stage, parent, values)` returns the config in the form."""
+    """The function of the preview over one data directory. `asked(*inputs)` returns the config in the form and the id of the chosen set."""
 
     context: Context
-    asked: Callable[[str, str | None, Sequence[Any]], RunConfig]
+    asked: Callable[..., tuple[RunConfig, str | None]]
 
-    def show(self, split: str, kind: str, which: str, stage: str, set_id: str | None, parent_id: str | None, *values: Any) -> str:
+    def show(self, split: str, kind: str, which: str, *inputs: Any) -> str:
         """Return as HTML what the model will get for one row with these settings, or why that cannot be shown; 5 to 30 s."""
         try:
+            config, set_id = self.asked(*inputs)
             if not set_id:
-                raise InputError('There is no curated set. Press "Freeze what is accepted now" first.')
-            config = self.asked(stage, parent_id, values)
+                raise InputError('There is no curated set. Press "Freeze" first.')
             with self.context.open() as db:
-                directory = self.context.data / get_set(db, set_id).directory
+                curated = get_set(db, set_id)
+            if curated.kind == "questions":
+                raise InputError("Rows for SFT and DPO are shown here. To see questions, freeze raw question-answer pairs and choose their set.")
+            directory = self.context.data / curated.directory
             row = pick(rows_like(load_set(directory), split, kind), which)
             return preview_html(ask_preview(self.context.data, directory, row.id, config))
         except UserError as error:
@@ -64,7 +67,7 @@ class Previewer:
 
 
 def build_preview(previewer: Previewer, asked: Sequence[Any]) -> None:
-    """Put the preview into the Blocks page that is open. asked: the components of stage, set, parent and all fields."""
+    """Put the preview into the Blocks page that is open. asked: the components whose values `previewer.asked` reads."""
     with gr.Accordion("What the model will get", open=False, elem_id="train-preview"):
         with gr.Row(equal_height=True):
             split = gr.Dropdown([ANY, "train", "validation", "test"], value=ANY, label="Split", elem_id="train-preview-split")
