@@ -110,7 +110,8 @@ def carried_questions(directory: Path, config: RunConfig) -> tuple[Question, ...
 def parent_problem(data: Path, parent_id: str, stage: str = "dpo") -> str | None:
     """Return the sentence that says why a run of `stage` cannot start from this run's adapter, or None when it can."""
     directory = data / "runs" / parent_id
-    if not (directory / "manifest.json").exists():
+    # An id with a slash in it would lead elsewhere.
+    if Path(parent_id).name != parent_id or not (directory / "manifest.json").exists():
         return f"The run {parent_id} is not in {data / 'runs'}. Choose another one."
     theirs = load_config(directory).stage
     if theirs not in TRAINING:

@@ -14,6 +14,7 @@ from training.sft import (  # first: it repairs torchvision
     Prepared,
     Progress,
     arguments,
+    base_source,
     checked_passes,
     clips_of,
     datasets_of,
@@ -53,7 +54,7 @@ def train_dpo(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
     """
     config, parent = plan.config, plan.directory / "parent"
     refuse(plan.train, plan.held_out, config)
-    source = str(parent / "model") if config.random_weights else config.model
+    source = base_source(plan, (), reporter)
     prepared = prepare(source, plan, reporter)
     plan = prepared.plan
     looks = accuracy_callbacks(plan, prepared.processor, reporter, lambda: progress.seen)

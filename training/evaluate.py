@@ -22,7 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState  # isort:
 from training.events import FILE_NAME as EVENTS
 from training.events import read_events
 from training.features import FeatureCache
-from training.fit import Prepared, clips_of, load
+from training.fit import Prepared, base_source, clips_of, load
 from training.forward import ClipEncoder, Vision, base_of, logps_by_branch, on
 from training.metrics import accuracy, no_verdict, summary, verdict
 from training.plan import Reporter, RunPlan, Stopped
@@ -30,8 +30,6 @@ from training.predictions import add_predictions, learnt_from, prediction, read_
 from training.question_groups import Asked, prepare_questions
 from training.questions import Question
 from training.results import clocked
-from training.rows import texts_of
-from training.tiny import build_tiny
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def evaluate_run(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
 
     What predictions.jsonl tells already is not asked again. Raises what `prepare_questions` raises, and Stopped before the first score.
     """
-    source = _source(plan, reporter)
+    source = base_source(plan, (question.row for question in plan.questions), reporter)
     processor = models.load_processor(source)
     asked = prepare_questions(processor, plan, reporter)
     model = load(source, plan, reporter)
@@ -206,17 +204,6 @@ def _scoring(model: Any) -> Iterator[torch.device]:
 def _sees_alike(model: Any) -> bool:
     """Return whether pictures become the same with the adapter as without: an adapter on the projector shares no features with its base."""
     return not any("lora_" in name for name, _ in base_of(model).model.visual.named_parameters())
-
-
-def _source(plan: RunPlan, reporter: Reporter) -> str:
-    """Return where the base model lies; the tiny one is that of the parent run, or is built."""
-    if not plan.config.random_weights:
-        return plan.config.model
-    if plan.config.parent_run:
-        return str(plan.directory / "parent" / "model")
-    reporter.emit("phase", phase="building the tiny random model")
-    build_tiny(plan.directory / "model", texts_of(question.row for question in plan.questions), plan.config.seed, plan.config.family.name)
-    return str(plan.directory / "model")
 
 
 def _trained_before(plan: RunPlan) -> float:

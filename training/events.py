@@ -18,7 +18,9 @@ class EventLog:
     """Appends events; safe to share between the training thread and the heartbeat's."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file; half a line that an earlier attempt has left is cut off, since it would spoil the next one for every reader."""
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.ftruncate(self._descriptor, path.read_bytes().rfind(b"\n") + 1)
         self._lock = threading.Lock()
         self._progress_s = time.monotonic()
         self._last: dict[str, Any] = {}

@@ -24,7 +24,8 @@ from training.pictures import decode_all, pictures_seen
 from training.plan import Reporter, RunPlan, Stopped, heed
 from training.process import write_whole
 from training.progress import Progress, check_frozen, finite
-from training.rows import Row, within_learnt
+from training.rows import Row, texts_of, within_learnt
+from training.tiny import build_tiny
 from training.views import View, views_of
 
 
@@ -36,6 +37,23 @@ class Prepared:
     processor: ProcessorMixin
     encoder: Encoder
     counts: list[TokenCount]  # of the training rows
+
+
+def base_source(plan: RunPlan, rows: Iterable[Row], reporter: Reporter) -> str:
+    """Return where the base model lies: as the config says, or, of a pipeline check, in the parent run's folder or, built from the rows' texts, in its own.
+
+    It is built once and appears whole: a run that goes on has it already, and runs that started from it read the same files, which are links.
+    """
+    if not plan.config.random_weights:
+        return plan.config.model
+    if plan.config.parent_run:
+        return str(plan.directory / "parent" / "model")
+    folder, part = plan.directory / "model", plan.directory / ".model"
+    if not folder.exists():
+        reporter.emit("phase", phase="building the tiny random model")
+        build_tiny(part, texts_of(rows), plan.config.seed, plan.config.family.name)
+        part.rename(folder)
+    return str(folder)
 
 
 def prepare(source: str, plan: RunPlan, reporter: Reporter) -> Prepared:

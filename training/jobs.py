@@ -136,7 +136,8 @@ def create_run(data: Path, order: Order) -> Run:
 def read_run(data: Path, run_id: str) -> Run:
     """Return the run whose directory lies under `data`. Raises NotFoundError."""
     path = data / "runs" / run_id / "manifest.json"
-    if not path.exists():
+    # An id with a slash in it would lead elsewhere.
+    if Path(run_id).name != run_id or not path.exists():
         raise NotFoundError(f"There is no run {run_id} in {data / 'runs'}. Load the page again.")
     return Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
 

@@ -30,7 +30,7 @@ class Question:
     @property
     def replies(self) -> tuple[str, ...]:
         """The whole reply that chooses each option, written as in a row that teaches a raw QA pair: "B. the dog"."""
-        return tuple(f"{LETTERS[at] if at < len(LETTERS) else at + 1}. {option}" for at, option in enumerate(self.options))
+        return tuple(f"{LETTERS[at] if at < len(LETTERS) else at + 1}. {option}".strip() for at, option in enumerate(self.options))
 
     @property
     def row(self) -> Row:

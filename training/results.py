@@ -39,8 +39,9 @@ def accuracy_text(directory: Path) -> str:
     if result.get("stopped_early"):
         lines.append(f"**Stopped early: {found['n']:,} of {result['questions_in_run']:,} questions were asked.**")
     lines.append("\n".join([HEAD, "|---" * 8 + "|", *(_line(who, found[who]) for who in ("base", "adapter") if found[who])]))
+    clips = f"{found['clips']:,} clip{'' if found['clips'] == 1 else 's'}"
     lines.append(
-        f"n = {found['n']:,} questions about {found['clips']:,} clips. Questions about one clip are not independent of each other, so with few clips "
+        f"n = {found['n']:,} questions about {clips}. Questions about one clip are not independent of each other, so with few clips "
         "the true intervals are wider than these (Wilson), and p is larger."
     )
     if found["mcnemar"]:

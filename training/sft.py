@@ -13,18 +13,17 @@ from transformers import PreTrainedModel  # isort: skip
 
 from training.encoding import replies_of
 from training.evaluate import accuracy_callbacks
-from training.fit import Prepared, arguments, clips_of, datasets_of, fit, load, prepare, rows_of, save_adapter
+from training.fit import Prepared, arguments, base_source, clips_of, datasets_of, fit, load, prepare, rows_of, save_adapter
 from training.forward import ClipEncoder, pack_differences, token_scores, wanted_of
 from training.passes import Passes, passes_of
 from training.plan import Reporter, RunPlan
 from training.progress import Progress, check_gradients, finite
-from training.rows import texts_of
-from training.tiny import build_tiny
 
 __all__ = [
     "Prepared",
     "Progress",
     "arguments",
+    "base_source",
     "check_gradients",
     "clips_of",
     "datasets_of",
@@ -45,12 +44,7 @@ _CHECKED_PACKS, _CHECKED_TEXTS = 2, 4
 
 def train_sft(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
     """Train a LoRA on the plan's rows, leave it in adapter/, and return the figures of the result."""
-    source = plan.config.model
-    if plan.config.random_weights:
-        reporter.emit("phase", phase="building the tiny random model")
-        folder = plan.directory / "model"
-        build_tiny(folder, texts_of((*plan.train, *plan.held_out)), plan.config.seed, plan.config.family.name)
-        source = str(folder)
+    source = base_source(plan, (*plan.train, *plan.held_out), reporter)
     prepared = prepare(source, plan, reporter)
     plan = prepared.plan
     looks = accuracy_callbacks(plan, prepared.processor, reporter, lambda: progress.seen)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from training.fit import load, prepare  # first: it repairs torchvision, which the next two imports need
+from training.fit import base_source, load, prepare  # first: it repairs torchvision, which the next two imports need
 
 from peft import PeftModel  # isort: skip
 from transformers import GenerationConfig  # isort: skip
@@ -21,8 +21,7 @@ from training.config import RunConfig
 from training.encoding import Encoder
 from training.model import load_model
 from training.plan import Reporter, RunPlan
-from training.rows import Row, texts_of
-from training.tiny import build_tiny
+from training.rows import Row
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def write_run(plan: RunPlan, reporter: Reporter) -> dict[str, Any]:
     """
     config = plan.config
     asked = replace(plan, train=_some(rows_to_ask((*plan.train, *plan.held_out), plan.questions, config.writes), config), held_out=())
-    source = _source(asked, reporter)
+    source = base_source(asked, asked.train, reporter)
     prepared = prepare(source, asked, reporter)
     model = load(source, plan, reporter)
     if config.parent_run:
@@ -110,18 +109,6 @@ def _write(model: torch.nn.Module, encoder: Encoder, processor: Any, row: Row, c
     begun_s = time.monotonic()
     said = say(model, encoder, processor, row, config)
     return WrittenText(row.id, row.clip.id, row.kind, said.text, said.tokens, said.cut, round(time.monotonic() - begun_s, 2))
-
-
-def _source(plan: RunPlan, reporter: Reporter) -> str:
-    if not plan.config.random_weights:
-        return plan.config.model
-    if plan.config.parent_run:
-        return str(plan.directory / "parent" / "model")
-    reporter.emit("phase", phase="building the tiny random model")
-    folder = plan.directory / "model"
-    if not folder.exists():
-        build_tiny(folder, texts_of(plan.train), plan.config.seed, plan.config.family.name)
-    return str(folder)
 
 
 def _so_far(log: TextLog) -> dict[str, float]:

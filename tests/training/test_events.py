@@ -41,6 +41,16 @@ def test_a_disk_that_takes_half_a_line_leaves_whole_lines_only(tmp_path: Path, m
     log.close()
 
 
+@pytest.mark.parametrize("left", ["", '{"at": 1, "kind": "step"}\n', '{"at": 1, "kind": "step"}\n{"at": 2, "ki'])
+def test_who_goes_on_begins_at_a_new_line(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(left)
+    log = EventLog(path)
+    log.emit("resumed")
+    log.close()
+    assert [event["kind"] for event in read_events(path).events] == ["step"] * left.count("\n") + ["resumed"]
+
+
 def test_a_line_that_is_still_being_written_waits_for_the_next_reading(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     whole = json.dumps({"kind": "step", "step": 1}) + "\n"

@@ -197,10 +197,23 @@ def test_a_run_whose_parent_does_not_tell_what_it_learnt_from_is_not_asked_about
         create_run(studio.data, replace(order, config=replace(order.config, question_set=quiz.id), questions=quiz))
 
 
+@pytest.mark.parametrize("way", ["../runs/{}", "./{}", "{}/", "/{}"])
+def test_an_id_that_leads_elsewhere_is_no_run(studio: Studio, way: str) -> None:
+    run = finished(studio)
+    assert read_run(studio.data, run.id) == run and parent_problem(studio.data, run.id) is None, "the control"
+    with pytest.raises(NotFoundError):
+        read_run(studio.data, way.format(run.id))
+    assert "is not in" in str(parent_problem(studio.data, way.format(run.id)))
+
+
 def test_a_look_at_the_runs_reads_none_that_is_listed(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, read = studio.make(sft_config()), []
-    reading = jobs.read_run
-    monkeypatch.setattr(jobs, "read_run", lambda data, run_id: read.append(run_id) or reading(data, run_id))
+    first, read, reading = studio.make(sft_config()), list[str](), jobs.read_run
+
+    def heard(data: Path, run_id: str) -> Run:
+        read.append(run_id)
+        return reading(data, run_id)
+
+    monkeypatch.setattr(jobs, "read_run", heard)
     with open_store(studio.data) as db:
         known_runs(db, studio.data)
         assert set(read) == {first.id}, "the control: what is new is read"

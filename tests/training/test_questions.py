@@ -1,5 +1,6 @@
 """Questions of a frozen set: what is read, what is refused, which are chosen, and which are about clips that are learnt from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import InputError, NotFoundError, StorageError
+from store.records import QAPair
+from store.row_words import final_answer
 from tests.training.conftest import freeze_rows, row_of, sft_config
 from tests.training.quizzes import DIGEST, question_of
 from training.context import Line
@@ -31,6 +34,12 @@ def test_a_question_is_read_as_it_was_frozen(tmp_path: Path) -> None:
     assert first.replies == ("A. the bar", "B. nothing")
     assert (second.type, second.clip) == (None, ClipSpan("clip-2", DIGEST, 0.0, None))
     assert (second.row.reply, second.row.prompt[0].content, second.row.context) == ("A. the bar", second.prompt, second.context)
+
+
+def test_an_option_is_scored_in_the_words_that_a_raw_pair_teaches(tmp_path: Path) -> None:
+    qa = QAPair("qa", "clip", "", "What?", None, ("the bar ", " nothing"), 0, None, None, None, None)
+    (asked,) = load_questions(folder_of(tmp_path, question_of(1, options=list(qa.options), answer=0)))
+    assert asked.replies == tuple((final_answer(replace(qa, answer_index=at)) or "").strip() for at in (0, 1))
 
 
 def test_questions_that_were_changed_after_freezing_or_are_none_are_refused(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from training.packing import Pack
 from training.passes import Passes, passes_of
 from training.plan import RunPlan, TrainingError, plan_run
 from training.progress import check_gradients
+from training.rows import load_set
 
 CLIPS, ROWS_A_CLIP, HELD_OUT = 2, 4, 3
 REPLIES = ("A bar moves.", "A bar moves to the right, all the way through the picture.", "Nothing else is there.", "It is over soon.")
@@ -228,3 +229,15 @@ def test_a_step_holds_about_as_many_rows_as_were_asked_for(train: Train) -> None
     assert all(len(group) == 1 for group in passes(max_tokens=longest).train), "nor more tokens than a row may have"
     apart = passes_of(prepared.encoder, done.plan.train, done.plan.held_out, config_of(), False)
     assert (len(apart.train), apart.batch, apart.accumulation, apart.steps(config_of(epochs=3))) == (8, 2, 2, 6)
+
+
+def test_the_tiny_model_is_built_once_and_appears_whole(shared_studio: Studio, tmp_path: Path) -> None:
+    rows = load_set(shared_studio.data / shared_studio.sets["sft"].directory).rows
+    (tmp_path / ".model").mkdir()
+    (tmp_path / ".model" / "model.safetensors").write_bytes(b"a killed run left half of it")
+    plan, notes = RunPlan(tmp_path, sft_config(), rows, (), {}, len(rows)), Notes()
+    weights = Path(fit.base_source(plan, rows, notes)) / "model.safetensors"
+    built = weights.stat()
+    assert Path(fit.base_source(plan, rows, notes)) == weights.parent and weights.stat() == built, "runs that link to it may be reading it"
+    assert [event["phase"] for event in notes.of("phase")] == ["building the tiny random model"]
+    assert not (tmp_path / ".model").exists()

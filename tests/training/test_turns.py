@@ -90,7 +90,9 @@ def test_a_run_that_was_cancelled_in_the_queue_is_passed_over_and_stays_stopped(
 @pytest.mark.parametrize("left", ["result.json", "process.json"])
 def test_a_run_that_somebody_does_by_hand_or_has_done_elsewhere_is_not_started_again(tmp_path: Path, living: set[str], left: str) -> None:
     carried = queued(tmp_path, "a")
-    told = {"result.json": {"outcome": "finished", "reason": "All steps are done."}, "process.json": asdict(ProcessMark.of(os.getpid()))}
+    mark = ProcessMark.of(os.getpid())
+    assert mark is not None
+    told = {"result.json": {"outcome": "finished", "reason": "All steps are done."}, "process.json": asdict(mark)}
     (carried / left).write_text(json.dumps(told[left]))
     assert advance(tmp_path, lambda: (CPU,), starter(living)) == []
     assert read_status(carried).state in ("finished", "running") and not (carried / "lease.json").exists()
