@@ -24,7 +24,8 @@ from store.rows import digest_id, utc_now
 from store.runs import list_runs
 from store.signals import add_signals
 
-ANSWER = re.compile(r"(?:\n|^)[ \t]*final answer:[ \t]*(?P<answer>[^\n]*)\s*$", re.IGNORECASE)
+# On a line of its own, as a row has it, or behind the last sentence: beside texts of people it would tell who wrote.
+ANSWER = re.compile(r"(?:\n|^|(?<=[.!?])[ \t])[ \t]*final answer:[ \t]*(?P<answer>[^\n]*)\s*$", re.IGNORECASE)
 ANSWERED_RIGHT = "writer_answered_right"
 # A chat template speaks in such marks; a text with one could never be trained on.
 _MARK = re.compile(r"<\|[a-z_]+\|>")

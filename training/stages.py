@@ -60,12 +60,13 @@ class StepStatus:
 def make_plan(data: Path, name: str, kind: str, steps_of: Callable[[str], Sequence[Step]], token: str) -> Plan:
     """Return the plan of the steps that `steps_of(token)` gives, written under `data`/plans; asked for twice it is one plan. Starts nothing.
 
-    While that plan has ended already it is made anew, under a token that follows from the old one.
+    While that plan has ended already, or an earlier run of a step has ended so that nothing of it could go on, it is made anew, under a
+    token that follows from the old one.
 
     Raises InputError for steps that cannot follow one another, StorageError when the disk refuses.
     """
     plan = _planned(name, kind, steps_of(token))
-    while (data / FOLDER / plan.id / "plan.json").exists() and plan_ended(plan_status(data, plan)):
+    while plan_ended(plan_status(data, plan)):
         token = f"{token[:32]} after {plan.id}"
         plan = _planned(name, kind, steps_of(token))
     directory = data / FOLDER / plan.id

@@ -99,7 +99,7 @@ def eta_text(watched: Watched, status: RunStatus) -> str:
 def status_text(status: RunStatus, watched: Watched, directory: Path) -> str:
     """Return the status, its reason and the latest figures as Markdown."""
     left = eta_text(watched, status)
-    lines = [f"**{status.state}** · {plain(status.reason)}" + (f" Time left: {plain(left)}." if left else "")]
+    lines = [f"**{status.state}** · {plain(status.reason)}" + (f" Time: {plain(left)}." if left else "")]
     result = read_result(directory) or {}
     if result.get("random_weights"):
         lines.append("**Random weights: this run proves the pipeline and learnt nothing of use.**")

@@ -147,6 +147,7 @@ def test_whether_the_writer_answered_right_is_kept_as_a_signal(wrote: Wrote) -> 
     ("text", "words", "answer"),
     [
         ("He runs.\n\nFinal answer: A. to catch it", "He runs.", "A. to catch it"),
+        ("He runs. Final answer: A. to catch it", "He runs.", "A. to catch it"),
         ("He runs.\nFinal answer: A\nNo, wait.", "He runs.\nFinal answer: A\nNo, wait.", None),
         ("The final answer: is it?", "The final answer: is it?", None),
         ("Final answer: B", "", "B"),

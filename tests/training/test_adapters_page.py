@@ -110,6 +110,7 @@ def test_a_trial_asks_what_was_chosen_and_shows_words_as_words(desk: Desk, monke
         ("clip-red", "qa", "answer", [], 7),
         (None, "qa", "answer", chosen, 7),
         ("clip-red", "qa", "answer", chosen, 0),
+        ("clip-red", "qa", "answer", chosen, None),
     ):
         with pytest.raises(InputError):
             desk.page.ask(*wrong)
@@ -118,6 +119,8 @@ def test_a_trial_asks_what_was_chosen_and_shows_words_as_words(desk: Desk, monke
 def test_texts_are_sent_by_the_act_that_the_page_was_handed(desk: Desk) -> None:
     assert "&#60;1&#62;" in desk.page.send(desk.writer.id, "November", 3.0)
     assert desk.sent.asked == [(desk.writer.id, "November", 3)]
+    desk.page.send(desk.writer.id, "November", None)
+    assert desk.sent.asked[-1][2] == 0, "a field that was emptied is refused in a sentence by the act itself"
     with pytest.raises(InputError, match="No run of the stage write"):
         desk.page.send(None, "November", 3)
     bare = AdaptersPage(Context(desk.line.data, unguarded, lambda *_: pytest.fail("not called")))

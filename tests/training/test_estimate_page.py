@@ -105,7 +105,7 @@ def test_parts_add_up_to_the_whole_that_is_told(studio: Studio) -> None:
     cells = read(page.show()[0]).text
     assert all(f"{part.name}{size_text(part.bytes)}{part.source}" in cells for part in made.parts)
     assert f"together{size_text(sum(part.bytes for part in made.parts))}" in cells
-    assert ("An epoch: 5" in cells and "packed by clip (" in cells) or "no two rows share their pictures" in cells
+    assert ("An epoch: 5" in cells and "packed by clip (" in cells) or "no two rows go through the model together" in cells
 
 
 def test_a_probe_that_failed_for_memory_opens_the_ways_out_although_the_formula_says_that_it_fits(studio: Studio) -> None:

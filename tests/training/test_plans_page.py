@@ -71,6 +71,11 @@ def test_one_click_freezes_all_kinds_and_puts_an_arm_each_into_the_queue(page: P
     assert steps.count('class="state queued"') == 4 and "raw QA" in steps
 
 
+def test_a_field_that_was_emptied_is_refused_in_a_sentence(page: PlansPage) -> None:
+    with pytest.raises(InputError, match="epochs is 0"):
+        page.start_arms("", None, 5, "items", None, *inputs(page))
+
+
 def test_the_course_takes_its_settings_from_the_first_tab(page: PlansPage) -> None:
     _, pairs = page.load()
     choices, said = page.start_course("mine", "Pipeline check (DPO)", pairs["value"], *inputs(page, seed=7))

@@ -1,6 +1,7 @@
 """Plans: each step once, when what it builds on has finished, whoever looks and however often."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,17 @@ def test_an_order_for_a_plan_given_twice_makes_one_and_after_its_end_another(stu
     again = course(studio)
     assert again.id != plan.id and course(studio) == again
     assert len(list_plans(studio.data)) == 3
+
+
+@pytest.mark.parametrize(("outcome", "found"), [("finished", "finished"), ("stopped", "ready")])
+def test_a_plan_builds_on_an_earlier_run_of_a_step_only_when_that_can_go_on(studio: Studio, outcome: str, found: str) -> None:
+    earlier = course(studio)
+    advance_plans(studio.data)
+    end(studio.data, earlier.steps[0], outcome)
+    shutil.rmtree(studio.data / stages.FOLDER)
+    plan = course(studio)
+    assert states(studio.data, plan)["SFT"] == found
+    assert (plan.id == earlier.id) == (outcome == "finished")
 
 
 def looked_at_by(count: int, data: Path) -> list[str]:

@@ -24,6 +24,7 @@ from training.config import STAGES
 from training.form import FIELDS, GROUPS, preset_named, values_of
 from training.jobs import read_run
 from training.presets import PRESETS
+from training.rows import load_set
 from training.status import RunStatus, read_status
 from training.ui.run_views import plot_update, table_html
 from training.ui.runs import Look, RunsPage
@@ -114,7 +115,7 @@ def test_the_page_opens_with_the_newest_set_and_tells_what_it_holds(page: SetupP
     text, readiness, order = page.describe(*inputs(page))
     assert "Visual tokens a row: 12 (4 frames as one video, the largest of 84 x 56 pixels)" in text
     assert readiness.startswith("**Ready.**")
-    assert "python -m training launch order.json" in order and json.loads(order[order.index("{") :])["set"] == sets["value"]
+    assert "python -m training launch order.json" in order and json.JSONDecoder().raw_decode(order, order.index("{"))[0]["set"] == sets["value"]
     _, refused, _ = page.describe(*inputs(page, model="/no/such/folder"))
     assert refused.startswith("**Not ready for this model.** The pipeline check can still be run")
 
@@ -228,7 +229,7 @@ def what_builds_on_it(page: SetupPage, run_id: str) -> None:
     assert not sets["visible"] and [value for _, value in parents["choices"]] == [run_id, ""], "the base model alone can be asked, too"
     values = [field["value"] for field in rest[: len(FIELDS)]]
     text, readiness, _ = page.describe("evaluate", None, run_id, questions.id, *values)
-    assert "3 of 3 questions about 1 clips. By type: CW 3." in text and readiness.startswith("**Ready.**")
+    assert "3 of 3 questions about 1 clip. By type: CW 3." in text and readiness.startswith("**Ready.**")
     assert page.asked("evaluate", None, run_id, questions.id, *values)[0].parent_run == run_id
     filled = [dict(zip((field.name for field in FIELDS), page.fill("evaluate", "Evaluate", parent)[1:], strict=True)) for parent in (run_id, "")]
     assert [one["frames"]["interactive"] for one in filled] == [False, True], "an adapter's frames are those of its run"
@@ -257,6 +258,15 @@ def test_what_would_be_written_is_counted_and_what_nothing_asks_for_is_refused(p
     questions = freeze_questions(page.context.data, "f" * 64).id
     text, _, _ = page.describe("write", questions, "", None, *fields.values())
     assert "3 of 3 texts" in text and page.asked("write", questions, "", None, *fields.values())[0].question_set == questions
+
+
+def test_a_held_out_pair_that_would_end_the_run_is_told_before_the_start(page: SetupPage, studio: Studio) -> None:
+    rows = load_set(studio.data / studio.sets["dpo"].directory).rows
+    pairs = [replace(row, split="train", reply="Final answer: A. one", rejected="Final answer: B. two") for row in rows]
+    config = preset_named("Pipeline check (DPO)").config(parent_run="of before", scored="final_answer", validation_rows=4)
+    assert page._problem(pairs, config) is None, "the control"
+    told = page._problem([*pairs[1:], replace(pairs[0], split="validation", rejected="Nothing is said.")], config)
+    assert told is not None and pairs[0].id in told and "Final answer" in told
 
 
 def test_dpo_without_an_sft_run_says_what_to_do(page: SetupPage) -> None:

@@ -91,7 +91,7 @@ def test_the_status_tells_figures_and_that_weights_were_random(tmp_path: Path) -
     result = {"outcome": "finished", "reason": "", "rows": 6, "tokens": 1080, "seconds": 7.7, "device": "cpu", "random_weights": True, "validation": validation}
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = status_text(RunStatus("finished", "All steps are done."), watched, tmp_path)
-    assert "Random weights" in text and "Time left" not in text
+    assert "Random weights" in text and "Time:" not in text
     assert "Validation loss (n = 8 held-out rows): 2.5 before, 2.25 after, pairs ranked right 75%." in text
     none = {**result, "validation": {"rows": 0, "before": None, "after": None, "reason": "The set has no row with the split validation."}}
     (tmp_path / "result.json").write_text(json.dumps(none))

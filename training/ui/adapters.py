@@ -86,21 +86,22 @@ class AdaptersPage:
         choices = [(one.question, one.id) for one in found]
         return gr.update(choices=choices, value=choices[0][1] if choices else None)
 
-    def ask(self, clip_id: str | None, question: str | None, kind: str, run_ids: Sequence[str], new_tokens: float) -> str:
+    def ask(self, clip_id: str | None, question: str | None, kind: str, run_ids: Sequence[str], new_tokens: float | None) -> str:
         """Return as HTML what base and adapters say about the clip; 5 to 30 s for the libraries, longer for a large model."""
         if not clip_id:
             raise InputError("No clip is chosen. Find one by words of its name.")
-        if not 1 <= new_tokens <= 4096:
-            raise InputError(f"The number of tokens is {new_tokens:g}, and must lie between 1 and 4,096.")
+        if new_tokens is None or not 1 <= new_tokens <= 4096:
+            raise InputError(f"The number of tokens is {new_tokens}, and must lie between 1 and 4,096.")
         with self.context.open() as db:
             trial = trial_of(db, clip_id, question or "", kind, run_ids, int(new_tokens))
         return tried_html(ask_trial(self.context.data, trial))
 
-    def send(self, run_id: str | None, batch_name: str, wanted: float) -> str:
+    def send(self, run_id: str | None, batch_name: str, wanted: float | None) -> str:
         """Put the texts of the chosen run before annotators."""
         if not run_id:
             raise InputError("No run of the stage write has left texts. Start one on the tab Set up.")
-        return plain(self.context.take_texts(run_id, batch_name, int(wanted)))
+        # A field that was emptied holds nothing, which is no number of annotations either.
+        return plain(self.context.take_texts(run_id, batch_name, int(wanted or 0)))
 
     def export(self, run_id: str | None) -> tuple[str, str]:
         """Make the adapter's files and card ready to be given away."""

@@ -63,11 +63,11 @@ class PlansPage:
         _refuse_unready(config)
         return self._start(named, "course", lambda token: full_course(self.context.data, named, sets, config, preset_named(preset), token))
 
-    def start_arms(self, name: str, steps: float, look: float, equal: str, tokens: float, *inputs: Any) -> list[Any]:
+    def start_arms(self, name: str, steps: float | None, look: float | None, equal: str, tokens: float | None, *inputs: Any) -> list[Any]:
         """Freeze what is accepted, raw pairs beside it, and start an SFT run an arm."""
         config, _ = self.asked(*inputs)
         texts = self.context.freeze_set("sft", "Rows for arms", KINDS)
-        sets, how = Sets(texts, self._questions(inputs)), Arms(int(steps), int(look), equal, int(tokens or 0))
+        sets, how = Sets(texts, self._questions(inputs)), Arms(int(steps or 0), int(look or 0), equal, int(tokens or 0))
         named = name.strip() or f"Arms of equal {equal}"
         _refuse_unready(config)
         return self._start(named, "arms", lambda token: arms(self.context.data, named, sets, config, how, token))

@@ -63,9 +63,9 @@ def plot_update(curves: Sequence[Curve], value: str, axis: str) -> Any:
     Gradio knows the runs of a plot from when it first shows it, so that each has a place even while it has no point.
     """
     points = points_of(curves, value, AXES[axis])
-    told = {name for name, _, _ in points}
-    empty = [(name, math.nan, math.nan) for name in dict.fromkeys(curve.name for curve in curves) if name not in told]
-    return gr.update(value=_frame([*points, *empty], value), x_title=axis, visible=bool(points))
+    # Named first and in one order, so that a run has the same colour in each plot.
+    places = [(name, math.nan, math.nan) for name in dict.fromkeys(curve.name for curve in curves)]
+    return gr.update(value=_frame([*places, *points], value), x_title=axis, visible=bool(points))
 
 
 def hidden() -> list[Any]:

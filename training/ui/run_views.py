@@ -28,17 +28,27 @@ tbody tr:hover { background: var(--background-fill-secondary); }
 tr[aria-selected=true] { background: color-mix(in srgb, var(--color-accent) 16%, transparent); }
 td button { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-align: left; cursor: pointer; overflow-wrap: anywhere; }
 td button:focus-visible { outline: 2px solid var(--color-accent); outline-offset: 2px; }
-.note, td.why { color: color-mix(in srgb, var(--body-text-color) 68%, var(--body-background-fill)); }
-.state { white-space: nowrap; }
+.note, td.why { color: color-mix(in srgb, var(--body-text-color) 76%, var(--body-background-fill)); }
+.state, td.made { white-space: nowrap; }
 .state::before { content: "● "; }
-.running, .finished { color: color-mix(in srgb, #16a34a 75%, var(--body-text-color)); }
+.running, .finished { color: color-mix(in srgb, #16a34a 60%, var(--body-text-color)); }
 .failed, .crashed, .stalled, .refused { color: color-mix(in srgb, #dc2626 80%, var(--body-text-color)); }
-.queued, .waiting, .ready, .stopped, .blocked { color: color-mix(in srgb, #ca8a04 75%, var(--body-text-color)); }
+.queued, .waiting, .ready, .stopped, .blocked { color: color-mix(in srgb, #ca8a04 60%, var(--body-text-color)); }
 """
 CHOOSE_JS = """element.addEventListener('click', event => {
   const row = event.target.closest('[data-run]');
   if (row) trigger('click', { run: row.dataset.run });
 });"""
+TITLES = {
+    "tokens_per_s": "tokens per second",
+    "accuracy": "accuracy on held-out questions",
+    "rewards/margins": "reward margin",
+    "rewards/accuracies": "share of pairs ranked right",
+    "logps/chosen": "log-probability of the chosen texts",
+    "logps/rejected": "log-probability of the rejected texts",
+    "device_gib": "GPU memory, GiB at most",
+    "host_gib": "memory of the process, GiB",
+}
 # So that the page can be closed, and opened elsewhere at the same run.
 REMEMBER_JS = (
     "run => { const to = new URL(location); run ? to.searchParams.set('run', run) : to.searchParams.delete('run'); history.replaceState(null, '', to); }"
@@ -78,19 +88,19 @@ def command_text(data: Path, run_id: str, order: str) -> str:
     """Return how to watch and end this run, and start another like it, without the page."""
     acts = (f"status {run_id}", f"logs {run_id} --follow", f"stop {run_id}", f"resume {run_id}")
     told = "\n".join(f"python -m training {act} --data {quote(str(data))}" for act in acts)
-    return f"{told}\n\n# another run of the same order: save what follows as order.json\n{launch_command(data)}\n\n{order}"
+    return f"{told}\n\n# another run of the same order\n{launch_text(data, order)}"
 
 
-def launch_command(data: Path) -> str:
-    """Return the command that starts the run of order.json."""
-    return f"python -m training launch order.json --data {quote(str(data))}"
+def launch_text(data: Path, order: str) -> str:
+    """Return what starts the order's run when it is pasted into a shell: the order as a file, and the command."""
+    return f"cat > order.json <<'END'\n{order.rstrip()}\nEND\npython -m training launch order.json --data {quote(str(data))}"
 
 
 def plot_of(name: str) -> gr.LinePlot:
     """Return the plot of one series, without points and not shown."""
     empty = pd.DataFrame([], columns=["step", name], dtype="float64")
-    title = name.replace("_", " ").replace("/", ", ")
-    return gr.LinePlot(empty, x="step", y=name, title=title, height=220, visible=False, elem_id=f"train-plot-{elem_part(name)}")
+    title = TITLES.get(name, name.replace("_", " "))
+    return gr.LinePlot(empty, x="step", y=name, title=title, y_title=" ", height=220, visible=False, elem_id=f"train-plot-{elem_part(name)}")
 
 
 def elem_part(name: str) -> str:
@@ -100,9 +110,10 @@ def elem_part(name: str) -> str:
 
 def _line(run: Run, status: RunStatus, watched: Watched | None, chosen: bool) -> str:
     left = eta_text(watched, status) if watched is not None else ""
+    made = run.created_at[:16].replace("T", " ")
     return (
         f'<tr data-run="{escape(run.id)}" aria-selected="{str(chosen).lower()}"><td><button type=button>{escape(run.name)}</button></td>'
-        f"<td>{escape(run.stage)}</td><td>{run.created_at[:16].replace('T', ' ')}</td>"
+        f'<td>{escape(run.stage)}</td><td class="made">{made}</td>'
         f'<td><span class="state {escape(status.state)}">{escape(status.state)}</span></td><td>{escape(left)}</td>'
         f'<td class="why">{escape(status.reason)}</td></tr>'
     )

@@ -204,7 +204,7 @@ def build_runs(context: Context, shared: Shared) -> gr.Dropdown:
     with gr.Accordion("Log", open=False, elem_id="train-log-box"):
         log = gr.Textbox(label="Its last lines", lines=15, max_lines=15, interactive=False, elem_id="train-log")
     with gr.Accordion("The same without this page", open=False, elem_id="train-command-box"):
-        command = gr.Code(language="shell", show_label=False, interactive=False, elem_id="train-command")
+        command = gr.Code(show_label=False, show_line_numbers=False, interactive=False, elem_id="train-command")
     look = gr.State(Look())
     shown = [table, status, log, command, save, end, again, *ways, run, *plots, look]
     gr.on(None, guard(page.load), None, [run, shared.tabs])

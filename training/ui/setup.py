@@ -23,7 +23,7 @@ from training.preferences import few_pairs_problem, scored_problem
 from training.questions import chosen_questions, contamination_problem, load_questions
 from training.readiness import check_machine, find_gpus
 from training.rows import FrozenSet, Row, load_set, planned_rows
-from training.ui.run_views import launch_command, named, status_of
+from training.ui.run_views import launch_text, named, status_of
 from training.ui.runs import PRESSED
 
 STAGES = [
@@ -94,7 +94,7 @@ class SetupPage:
             return "", f"**Not ready.** {plain(str(error))}", ""
         if set_id is None or problem:
             return overview, f"**Not ready.** {plain(problem or _no_set(config.stage))}", ""
-        written = f"# save what follows as order.json\n{launch_command(self.context.data)}\n\n{order_json(self._order('', config, set_id))}"
+        written = launch_text(self.context.data, order_json(self._order("", config, set_id)))
         readiness = check_machine(config.model, find_gpus())
         lines = [f"- {plain(line)}" for line in (*readiness.obstacles, *readiness.notes, *self._busy())]
         verdict = "**Ready.**" if readiness.ready else "**Not ready for this model.** The pipeline check can still be run: choose its preset."
@@ -154,8 +154,8 @@ class SetupPage:
         return describe(frozen, config, media), self._problem(frozen.rows, config) or row_problem(frozen, config, media)
 
     def _problem(self, rows: Sequence[Row], config: RunConfig) -> str | None:
-        train = planned_rows(rows, config)[0]
-        if config.stage == "dpo" and (problem := few_pairs_problem(len(train), config) or scored_problem(train, config)):
+        train, held_out = planned_rows(rows, config)
+        if config.stage == "dpo" and (problem := few_pairs_problem(len(train), config) or scored_problem((*train, *held_out), config)):
             return problem
         if config.question_set is None or config.stage == "write":
             return None
@@ -174,7 +174,9 @@ class SetupPage:
         every = load_questions(self.context.data / curated.directory)
         asked = chosen_questions(every, config)
         types = ", ".join(f"{plain(str(name))} {count:,}" for name, count in sorted(Counter(one.type or "no type" for one in asked).items()))
-        return f"**{plain(curated.name)}**: {len(asked):,} of {len(every):,} questions about {len({one.clip for one in asked}):,} clips. By type: {types}."
+        clips = len({one.clip for one in asked})
+        about = f"{clips:,} clip{'' if clips == 1 else 's'}"
+        return f"**{plain(curated.name)}**: {len(asked):,} of {len(every):,} questions about {about}. By type: {types}."
 
     def _load(self, curated: CuratedSet) -> tuple[FrozenSet, dict[str, Media | None]]:
         with self.context.open() as db:

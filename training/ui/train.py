@@ -58,7 +58,7 @@ def build(context: Context) -> None:
             estimated = build_estimate(context, page.asked, form.inputs)
             build_preview(Previewer(context, page.asked), form.inputs)
             with gr.Accordion("The same without this page", open=False, elem_id="train-order-box"):
-                order = gr.Code(language="shell", show_label=False, interactive=False, elem_id="train-order")
+                order = gr.Code(show_label=False, show_line_numbers=False, interactive=False, elem_id="train-order")
         with gr.Tab("Runs", id="runs"):
             run = build_runs(context, shared)
         with gr.Tab("Compare", id="compare") as compare:
