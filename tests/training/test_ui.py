@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import psutil
 import pytest
 
 from store.clips import add_media, set_health
@@ -20,10 +22,12 @@ from store.errors import ConflictError, InputError, NotFoundError, RefusedError
 from store.records import CuratedSet, Media, Run
 from store.rows import utc_now
 from tests.training.conftest import HEIGHT, WIDTH, Studio, freeze_rows, row_of, wait_until
+from training.checkpoints import NEEDED, write_manifest
 from training.config import STAGES
 from training.form import FIELDS, GROUPS, preset_named, values_of
-from training.jobs import read_run
+from training.jobs import load_config, read_run
 from training.presets import PRESETS
+from training.process import ProcessMark, write_mark
 from training.rows import load_set
 from training.status import RunStatus, read_status
 from training.ui.run_views import plot_update, table_html
@@ -342,6 +346,24 @@ def test_the_address_names_the_run_that_is_shown(page: SetupPage, studio: Studio
         found, tabs = watching.load(SimpleNamespace(query_params={"run": asked} if asked else {}))  # type: ignore[arg-type]
         assert found["value"] in ((shown,) if shown else (older.id, newer.id))
         assert (tabs != gr.skip()) == (tab or True), "both are made and wait, so that the page opens where runs are watched"
+
+
+def test_a_run_that_is_looked_at_between_its_result_and_its_end_can_be_resumed_after_it(page: SetupPage, studio: Studio) -> None:
+    run = studio.make(SFT)
+    directory, watching = studio.directory(run), RunsPage(page.context)
+    folder = directory / "checkpoints" / "checkpoint-1"
+    folder.mkdir(parents=True)
+    for name in NEEDED:
+        (folder / name).touch()
+    write_manifest(folder, load_config(directory), 1, 1.0)
+    (directory / "launched").touch()
+    created_s = psutil.Process().create_time()
+    write_mark(directory / "process.json", ProcessMark(os.getpid(), created_s, utc_now()))
+    (directory / "result.json").write_text(json.dumps({"outcome": "stopped", "reason": "Stopped as asked."}))
+    *shown, look = watching.watch(run.id, Look())
+    assert not shown[6]["interactive"], "its process is still there"
+    write_mark(directory / "process.json", ProcessMark(os.getpid(), created_s - 100, utc_now()))
+    assert watching.watch(run.id, look)[6]["interactive"]
 
 
 def test_every_word_of_a_run_is_escaped_in_the_list() -> None:
