@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from store.errors import InputError, NotFoundError
 from store.records import CuratedSet
-from tests.training.conftest import Studio, freeze_rows, row_of
+from tests.training.conftest import Studio, build_studio, freeze_rows, row_of
 from training import stages
 from training.config import LOCKED, RunConfig
 from training.form import preset_named
@@ -195,15 +195,21 @@ def graphs(draw: Any) -> list[tuple[int, ...]]:
     return [tuple(sorted(draw(st.sets(st.integers(0, at - 1), max_size=at)))) if at else () for at in range(count)]
 
 
+@pytest.fixture(scope="module")
+def own_studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """Nobody else's: the keeper of a run that another test started would look at these plans too, and start their steps."""
+    return build_studio(tmp_path_factory.mktemp("plans") / "data")
+
+
 @given(graphs(), st.lists(st.sampled_from(["finished", "finished", "failed", "stopped"]), min_size=5, max_size=5), st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_in_whatever_order_runs_end_a_step_starts_once_and_only_after_all_that_it_builds_on(
-    shared_studio: Studio, graph: list[tuple[int, ...]], outcomes: list[str], luck: Any
+    own_studio: Studio, graph: list[tuple[int, ...]], outcomes: list[str], luck: Any
 ) -> None:
-    data = shared_studio.data
+    data = own_studio.data
 
     def steps_of(token: str) -> list[Step]:
-        return [Step(str(n), shared_studio.order(replace(SFT, seed=n), token), tuple(map(str, before))) for n, before in enumerate(graph)]
+        return [Step(str(n), own_studio.order(replace(SFT, seed=n), token), tuple(map(str, before))) for n, before in enumerate(graph)]
 
     plan = make_plan(data, "any", "course", steps_of, f"{graph} {outcomes}")
     number_of = {step.order.run_id: number for number, step in enumerate(plan.steps)}
