@@ -17,7 +17,7 @@ from training.plan import plan_run
 from training.questions import Question
 from training.rows import Row as TrainingRow
 
-QUESTIONS, OPTIONS, ROUNDS = 8, 5, 3
+QUESTIONS, OPTIONS, ROUNDS = 8, 5, 1
 WAYS = ("together", "alone")
 OPTION_WORDS = 3  # as NExT-QA's options have, on average
 

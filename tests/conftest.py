@@ -12,7 +12,7 @@ from tests.chromium import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 # A slow machine is no reason to fail: no test of ours is one of time.
-settings.register_profile("suite", deadline=None)
+settings.register_profile("suite", deadline=None, max_examples=50)
 settings.load_profile("suite")
 
 

@@ -272,7 +272,7 @@ acts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(acts)
 def test_the_log_alone_gives_the_tables(chosen: list[tuple]) -> None:
     with memory_store() as db:

@@ -73,7 +73,7 @@ def only(values: dict[str, Any]) -> Row:
     return row
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(drafts, max_size=4))
 def test_every_draft_goes_out_and_comes_back(given_drafts: list[Draft]) -> None:
     rows = read(*map(jsonl.line_of, given_drafts))

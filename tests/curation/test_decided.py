@@ -36,7 +36,7 @@ def seeded(db: sqlite_utils.Database) -> Seeded:
     return seed_project(db, wanted=3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.text("aru", min_size=2, max_size=5), st.sampled_from(VERDICTS), st.integers(1, 9))
 def test_a_text_is_accepted_when_the_decision_accepts_it_whatever_the_votes_say(verdicts: str, verdict: str, least: int) -> None:
     with memory_store() as db:

@@ -420,7 +420,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps)
 def test_the_log_replayed_equals_the_tables(taken_steps: list[tuple[str, str, int, dict[str, Any]]]) -> None:
     with memory_store() as db:

@@ -115,7 +115,7 @@ some_records = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(some_records, max_size=8), min_size=1, max_size=3))
 def test_whatever_files_come_every_row_is_accounted_for_and_coming_again_adds_nothing(files: list[list[dict[str, Any]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

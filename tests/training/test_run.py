@@ -180,7 +180,8 @@ def test_stop_and_save_ends_a_run_with_checkpoint_and_adapter(shared_studio: Stu
 def test_a_killed_child_is_crashed_and_a_cancelled_one_is_stopped(shared_studio: Studio) -> None:
     killed, cancelled = (shared_studio.directory(shared_studio.make(sft_config(**LONG))) for _ in range(2))
     launch(killed)
-    wait_until((killed / "events.jsonl").exists)
+    # The keeper puts down the child's mark a moment after the child began to speak.
+    wait_until(lambda: (killed / "events.jsonl").exists() and (killed / "process.json").exists())
     mark = read_mark(killed / "process.json")
     assert mark is not None
     os.kill(mark.pid, signal.SIGKILL)
