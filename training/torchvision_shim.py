@@ -7,9 +7,10 @@ the transforms, all that the processors need, are written in torch. Declaring th
 import sys
 
 import torch  # noqa: TID251  one of the torch modules' own
+from torch import library  # noqa: TID251
 
 
-def install() -> "torch.library.Library | None":
+def install() -> library.Library | None:
     """Make `import torchvision` work; return the operator library, which lives as long as somebody holds it, or None if not needed."""
     try:
         import torchvision
@@ -22,7 +23,7 @@ def install() -> "torch.library.Library | None":
         return None
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    operators = torch.library.Library("torchvision", "FRAGMENT")
+    operators = library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
