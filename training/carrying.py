@@ -10,10 +10,10 @@ from typing import Any
 
 from store.errors import InputError, NotFoundError, StorageError
 from store.media import media_path
+from store.process import write_whole
 from store.records import CuratedSet, Run
 from store.rows import digest_id, utc_now
 from training.config import RunConfig, lock_problem
-from training.process import write_whole
 from training.questions import Question, chosen_questions, contamination_problem, load_questions
 from training.rows import ClipSpan, Row, load_set, planned_rows
 from training.status import USABLE, read_result, read_status

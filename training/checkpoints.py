@@ -8,9 +8,9 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from store.process import write_whole
 from training.config import RunConfig
 from training.plan import TrainingError
-from training.process import write_whole
 
 MANIFEST = "manifest.json"
 # Without any of these a run would go on as another one: rate, momentum, order of rows and dropout would begin anew.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import InputError, UserError
-from training.process import write_whole
+from store.process import write_whole
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 from store.database import existing_file
 from store.errors import InputError
+from store.process import write_whole
 from store.records import Run
 from store.settings import default_data
 from training.carrying import load_config
 from training.events import FILE_NAME, read_events
 from training.jobs import run_named
-from training.process import write_whole
 from training.status import read_status
 
 TO = ("tensorboard", "trackio")

@@ -16,13 +16,13 @@ from datasets import Dataset  # isort: skip
 from peft import PeftModel  # isort: skip
 from transformers import PreTrainedModel, ProcessorMixin, Trainer  # isort: skip
 
+from store.process import write_whole
 from training.encoding import Encoder, TokenCount, count_all, text_counter
 from training.features import FeatureCache
 from training.forward import ClipEncoder, Vision
 from training.passes import Passes
 from training.pictures import decode_all, pictures_seen
 from training.plan import Reporter, RunPlan, Stopped, heed
-from training.process import write_whole
 from training.progress import Progress, check_frozen, finite
 from training.rows import Row, texts_of, within_learnt
 from training.tiny import build_tiny

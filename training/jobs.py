@@ -21,13 +21,13 @@ import sqlite_utils
 from store.curated import get_set, list_sets
 from store.database import transaction
 from store.errors import ConflictError, InputError, NotFoundError, RefusedError, StorageError
+from store.process import CANCELLING, Rung, read_mark, write_whole
 from store.records import Run
 from store.runs import add_run, list_runs
 from training.carrying import TRAINING, Order, fill, load_config, parent_problem
 from training.checkpoints import verified
 from training.config import RunConfig
 from training.keeper import launch
-from training.process import CANCELLING, Rung, read_mark, write_whole
 from training.status import RESUMABLE, is_alive, read_status
 from training.turns import advance, enqueue, turn
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from store.errors import StorageError, UserError
+from store.process import ProcessMark, Rung, patient_ladder, write_mark, write_whole
 from store.rows import utc_now
-from training.process import ProcessMark, Rung, patient_ladder, write_mark, write_whole
 from training.status import read_lease, step_time_s
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import InputError, RefusedError
+from store.process import write_whole
 from store.records import CuratedSet
 from store.rows import utc_now
 from training.carrying import Order, fill
@@ -24,7 +25,6 @@ from training.config import RunConfig
 from training.estimate import Correction, Machine, correction_from
 from training.events import FILE_NAME, read_events
 from training.jobs import runs_on_disk
-from training.process import write_whole
 from training.remedies import failed_run
 from training.shapes import shape_of
 from training.status import is_alive, log_tail, read_result

@@ -13,13 +13,13 @@ from typing import Any
 
 from store.errors import ConflictError, RefusedError, StorageError
 from store.media_files import digest_of
+from store.process import write_whole
 from store.records import Run
 from store.rows import utc_now
 from training.cards import CardFacts, CardStage, Measured, model_card
 from training.child import ask_child
 from training.config import RunConfig
 from training.jobs import load_config, read_run, runs_on_disk
-from training.process import write_whole
 from training.registering import WEIGHTS, learnt_rows
 from training.shapes import shape_of
 from training.status import USABLE, read_result

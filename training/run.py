@@ -23,13 +23,13 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from store.errors import ConflictError, UserError
+from store.process import ProcessMark, read_mark, write_mark, write_whole
 from training.carrying import TRAINING
 from training.checkpoints import verified
 from training.config import RunConfig
 from training.events import FILE_NAME, EventLog
 from training.jobs import attempts_of, load_config
 from training.plan import Reporter, RunPlan, Stopped, TrainingError, plan_run
-from training.process import ProcessMark, read_mark, write_mark, write_whole
 from training.status import FREE_THE_DISK, cancelled_reason, disk_is_full, has_checkpoint, read_result
 
 HEARTBEAT_S = 5.0

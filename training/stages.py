@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import InputError, NotFoundError, StorageError, UserError
+from store.process import write_whole
 from store.records import CuratedSet
 from store.rows import digest_id, utc_now
 from training import turns
 from training.config import RunConfig
 from training.jobs import Order, create_run
-from training.process import write_whole
 from training.status import read_status
 
 FOLDER = "plans"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import NotFoundError
+from store.process import ProcessMark, read_mark
 from training.events import FILE_NAME, last_event, read_events
-from training.process import ProcessMark, read_mark
 
 # A run that says nothing, or makes no progress, for so long is shown as stalled.
 STALLED_AFTER_S = 180.0

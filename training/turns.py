@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from store.process import write_whole
 from store.rows import utc_now
 from training.config import RunConfig
 from training.keeper import launch
-from training.process import write_whole
 from training.status import is_alive, read_lease, read_queued, read_status
 
 # A GPU of which others hold more is no place for a run; less is a desktop's.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from store.process import read_mark
 from store.records import Run
 from tests.training.conftest import Studio, sft_config, wait_until
 from tests.training.stand_in import SAVES_EVERY, stand_in
@@ -20,7 +21,6 @@ from training.__main__ import main
 from training.events import read_events
 from training.jobs import order_json, read_run, runs_on_disk
 from training.keeper import REPOSITORY
-from training.process import read_mark
 from training.status import log_tail, read_status
 from training.turns import CPU, advance
 

@@ -16,12 +16,12 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as their
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from store.errors import InputError
+from store.process import write_whole
 from store.records import Run
 from tests.training.conftest import Studio, sft_config
 from training import exporting
 from training.events import EventLog
 from training.exporting import add_export, crc32c, export, masked_crc, scalars_of
-from training.process import write_whole
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import pytest
 
 from store.database import open_store
 from store.errors import ConflictError, RefusedError, StorageError
+from store.process import ProcessMark, Rung, read_mark, write_mark
 from store.records import Run
 from tests.training.conftest import Studio, sft_config, wait_until
 from tests.training.stand_in import SAVES_EVERY, command, stand_in
@@ -30,7 +31,6 @@ from training.checkpoints import verified
 from training.events import last_event, read_events
 from training.jobs import attempts_of, cancel, known_runs, launch, resume, resume_problem, start_run, stop_and_save
 from training.keeper import REPOSITORY, await_end
-from training.process import ProcessMark, Rung, read_mark, write_mark
 from training.status import is_alive, log_tail, read_result, read_status
 from training.turns import CPU, advance, enqueue
 

@@ -14,6 +14,7 @@ import pytest
 from store.curated import list_sets
 from store.database import open_store
 from store.errors import ConflictError, InputError
+from store.process import read_mark
 from store.records import CuratedSet, Run
 from tests.training.conftest import Studio, dpo_config, freeze_rows, row_of, sft_config, wait_until
 from tests.training.stand_in import command
@@ -24,7 +25,6 @@ from training.events import read_events
 from training.jobs import cancel, launch, load_config, resume, stop_and_save
 from training.keeper import REPOSITORY
 from training.presets import plan_values
-from training.process import read_mark
 from training.status import log_tail, read_result, read_status
 
 LONG = {"epochs": 1_000_000, "max_steps": 100_000, "checkpoint_steps": 100_000}

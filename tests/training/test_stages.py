@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from store.errors import InputError, NotFoundError
+from store.process import write_whole
 from store.records import CuratedSet
 from tests.training.conftest import Studio, build_studio, freeze_rows, row_of
 from training import stages
@@ -22,7 +23,6 @@ from training.config import LOCKED, RunConfig
 from training.form import preset_named
 from training.jobs import Order
 from training.presets import PRESETS
-from training.process import write_whole
 from training.recipes import ARMS, Arms, Sets, arms, full_course, learnt_tokens
 from training.rows import load_set, planned_rows, total_steps
 from training.stages import Step, advance_plans, list_plans, make_plan, plan_ended, plan_status, read_plan, try_again

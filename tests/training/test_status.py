@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from store.errors import NotFoundError
+from store.process import ProcessMark, Rung, patient_ladder, write_mark
 from store.rows import utc_now
 from tests.training.conftest import wait_until
 from training.events import EventLog
-from training.process import ProcessMark, Rung, patient_ladder, write_mark
 from training.status import STALLED_AFTER_S, is_alive, log_tail, read_status, step_time_s
 
 

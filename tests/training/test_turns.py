@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.process import ProcessMark
 from tests.training.conftest import Studio, sft_config, wait_until
 from training import turns
 from training.jobs import cancel, launch
-from training.process import ProcessMark
 from training.status import log_tail, read_lease, read_status
 from training.turns import CPU, Device, advance, enqueue, find_devices, parse_devices, why_it_waits
 

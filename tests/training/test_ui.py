@@ -19,6 +19,7 @@ from store.clips import add_media, set_health
 from store.context import Context
 from store.database import open_store
 from store.errors import ConflictError, InputError, NotFoundError, RefusedError
+from store.process import ProcessMark, write_mark
 from store.records import CuratedSet, Media, Run
 from store.rows import utc_now
 from tests.training.conftest import HEIGHT, WIDTH, Studio, freeze_rows, row_of, wait_until
@@ -27,7 +28,6 @@ from training.config import STAGES
 from training.form import FIELDS, GROUPS, preset_named, values_of
 from training.jobs import load_config, read_run
 from training.presets import PRESETS
-from training.process import ProcessMark, write_mark
 from training.rows import load_set
 from training.status import RunStatus, read_status
 from training.ui.run_views import plot_update, table_html

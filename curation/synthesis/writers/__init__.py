@@ -1,0 +1,1 @@
+"""One model API a file; each is a Writer of curation.synthesis.writing."""
