@@ -1,6 +1,10 @@
 """What every test may ask for."""
 
 import os
+
+# One thread a process, as runs have it on tiny models: two workers with two threads each on two cores wait for one another more than they reckon.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
