@@ -40,6 +40,7 @@ export function meet(desk, annotator) {
   desk.history = new History(storedName("history", annotator), () => desk.say("This browser has no room left: what you do can be undone until the page is closed, and not after."));
   desk.keymap.open(storedName("keys", annotator));
   desk.questions = new Questions(annotator, () => asked(desk));
+  showState(desk, desk.saved); // what an earlier tab asked and the server has not got yet counts at once
   desk.questions.send();
   desk.outbox.adopt();
 }

@@ -12,7 +12,7 @@ export function buildScreen(taxonomy, acts, { player, timeline, text, flags, ver
   const parts = {
     progress: el("progress", { id: "desk-progress", max: "1", value: "0", "aria-label": "Items done" }),
     count: el("span", { id: "desk-count", class: "dim" }),
-    saved: el("span", { id: "desk-saved", role: "status", data: { state: "saved" } }),
+    saved: el("span", { id: "desk-saved", role: "status", data: { state: "unknown" } }),
     again: el("span", { id: "desk-again", class: "ew-again", hidden: true }, "You finished this item before. Submit to change it."),
     back: button({ id: "desk-back", class: "ew-link", hidden: true, on: { click: () => acts.backToQueue() } }, "Back to the queue"),
     stamp: el("div", { class: "ew-stamp", id: "desk-stamp" }),

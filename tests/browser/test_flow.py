@@ -220,7 +220,9 @@ def test_a_skip_wants_a_reason_by_a_digit_and_goes_on(desk_of: Desk, server: Ser
     press(page, "s")
     expect(page.locator("#desk-skip-reason [data-reason='1']")).to_be_focused()
     press(page, "4")
+    expect(page.locator("#desk-skip-other")).to_be_focused()
     page.keyboard.type("too dark to see")
+    expect(page.locator("#desk-skip-other")).to_have_value("too dark to see")
     press(page, "Enter")
     expect_text(page, "narrative")
     expect_saved(page)
@@ -283,7 +285,11 @@ def test_a_question_on_the_guidelines_outlives_the_network_and_the_tab(context_o
     page.close()
     assert server.rows("SELECT * FROM guideline_issue WHERE asked_by = 'asker'") == []
     context.set_offline(False)
+    held: list[Route] = []
+    context.route("**/api/desk/guidelines/ask", lambda route: held.append(route))
     again = open_page(context, server)
+    expect(again.locator("#desk-saved")).to_have_attribute("data-state", "unsaved")
+    held[0].continue_()
     expect_saved(again)
     (kept,) = server.rows("SELECT * FROM guideline_issue WHERE asked_by = 'asker'")
     assert (kept["question"], kept["candidate_id"]) == ("Is a shadow a person?", server.candidates["rationale"].id)
