@@ -6,11 +6,8 @@ once both decode it, and the later one replaces the earlier. An entry that is re
 mapped stays readable to him, as POSIX keeps an unlinked file until its last user lets go; until then it takes its room.
 """
 
-import contextlib
 import hashlib
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tokenize import TokenError
 
@@ -21,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from store.errors import InputError
 from store.media import Frames, read_frames
 from store.media_files import replacing
+from store.used_files import make_room, note_use
 
 # Raise it when store.media comes to give other pixels or times for the same call. PyAV's own version is not part of a
 # key: a run directory is carried to machines with another one, and often without the videos.
 READER_VERSION = 1
-_LEFTOVER_S = 3600.0  # a part that nobody wrote to for so long was left by a killed process
 _TIME = np.dtype("<f8")
 
 Size = int | tuple[int, int] | None
@@ -71,22 +68,12 @@ class FrameCache:
         return found
 
     def _touch(self, entry: Path) -> None:
-        """Note that an entry was used now. Where that cannot be written down, only the order of removal suffers."""
         if self._limit_bytes is not None:
-            now = time.time_ns()  # the clock of the file system ticks too slowly to tell two uses apart
-            with contextlib.suppress(OSError):
-                os.utime(entry, ns=(now, now))
+            note_use(entry)
 
     def _make_room(self) -> None:
-        if self._limit_bytes is None:
-            return
-        entries = sorted(_entries(self._folder))
-        total = sum(size for _, size, _ in entries)
-        for _, size, entry in entries:
-            if total <= self._limit_bytes:
-                return
-            entry.unlink(missing_ok=True)
-            total -= size
+        if self._limit_bytes is not None:
+            make_room(self._folder, self._limit_bytes)
 
 
 def _key(digest: str, times: NDArray[np.float64], size: Size) -> str:
@@ -114,13 +101,3 @@ def _mapped(entry: Path, count: int) -> Frames | None:
     if pixels.dtype != np.uint8 or pixels.shape[:1] != (count,) or pixels.ndim != 4 or times_s.shape != (count,):
         return None
     return Frames(np.asarray(pixels), times_s)
-
-
-def _entries(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """Yield last use (ns), size (bytes) and path of what lies in the folder, but for what is being written."""
-    with os.scandir(folder) as found:
-        for each in found:
-            with contextlib.suppress(FileNotFoundError):  # another process removed it
-                state = each.stat()
-                if not each.name.endswith(".part") or state.st_mtime < time.time() - _LEFTOVER_S:
-                    yield state.st_mtime_ns, state.st_size, Path(each.path)

@@ -3,10 +3,7 @@
 An entry appears whole or not at all, so several processes may share a folder without a lock. The one used longest ago goes first.
 """
 
-import contextlib
-import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from store.errors import InputError
 from store.media_files import replacing
-
-_LEFTOVER_S = 3600.0  # a part that nobody wrote to for so long was left by a killed process
+from store.used_files import make_room, note_use
 
 
 class FeatureCache:
@@ -36,9 +32,7 @@ class FeatureCache:
             found: dict[str, Any] = load_file(entry)
         except (OSError, SafetensorError):
             return None
-        now = time.time_ns()  # the clock of the file system ticks too slowly to tell two uses apart
-        with contextlib.suppress(OSError):  # then only the order of removal suffers
-            os.utime(entry, ns=(now, now))
+        note_use(entry)
         return found
 
     def put(self, key: str, tensors: Mapping[str, Any]) -> None:
@@ -48,24 +42,10 @@ class FeatureCache:
         """
         if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > self._limit_bytes:
             return
-        with replacing(self._entry(key)) as part:
+        entry = self._entry(key)
+        with replacing(entry) as part:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
-        entries = sorted(_entries(self._folder))
-        total = sum(size for _, size, _ in entries)
-        for _, size, entry in entries[:-1]:
-            if total > self._limit_bytes:
-                entry.unlink(missing_ok=True)
-                total -= size
+        make_room(self._folder, self._limit_bytes, keep=(entry,))
 
     def _entry(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
-
-
-def _entries(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """Yield last use (ns), size (bytes) and path of what lies in the folder, but for what is being written."""
-    with os.scandir(folder) as found:
-        for each in found:
-            with contextlib.suppress(FileNotFoundError):  # another process removed it
-                state = each.stat()
-                if not each.name.endswith(".part") or state.st_mtime < time.time() - _LEFTOVER_S:
-                    yield state.st_mtime_ns, state.st_size, Path(each.path)
