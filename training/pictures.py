@@ -50,7 +50,7 @@ def pictures_of(media: Path, stretch: Stretch, moments: Sequence[Moment], plan: 
     """
 
     def read(path: Path, times_s: ArrayLike, size: Size) -> Frames:
-        return Frames(_decode(path, stretch, moments, plan), np.asarray(times_s, dtype=np.float64))
+        return Frames(decoded(path, stretch, moments, plan), np.asarray(times_s, dtype=np.float64))
 
     times_s = [stretch.start_s + moment.time_s for moment in moments]
     folder, limit_bytes = cache
@@ -69,7 +69,8 @@ def _size(stretch: Stretch) -> tuple[int, int]:
     return stretch.width, stretch.height
 
 
-def _decode(media: Path, stretch: Stretch, moments: Sequence[Moment], plan: ContextPlan) -> Pixels:
+def decoded(media: Path, stretch: Stretch, moments: Sequence[Moment], plan: ContextPlan) -> Pixels:
+    """Return the picture of each moment as `pictures_of` does, kept nowhere. Raises what `read_frames` raises."""
     pixels = np.zeros((len(moments), stretch.height, stretch.width, 3), np.uint8)
     single = [at for at, moment in enumerate(moments) if moment.kind != "window"]
     blended = [at for at, moment in enumerate(moments) if moment.kind == "window"]

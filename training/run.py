@@ -116,7 +116,7 @@ def ending(error: BaseException | None, phase: str, directory: Path) -> tuple[st
     if isinstance(error, UserError | TrainingError):
         return "failed", str(error)
     first = str(error).strip().split("\n")[0]
-    if _out_of_memory(error):
+    if out_of_memory(error):
         return "failed", (
             f"Out of memory while at: {phase}. {first} "
             "Ways out, the best first: fewer frames, a smaller longest side, batch size 1 with more accumulation, nf4, a smaller model."
@@ -222,7 +222,7 @@ def _disk_full(error: BaseException, directory: Path) -> bool:
     return told or "No space left on device" in str(error) or disk_is_full(directory) or (cause is not None and _disk_full(cause, directory))
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"OutOfMemoryError", "MemoryError"}) or "can't allocate memory" in str(error)
 
