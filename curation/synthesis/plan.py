@@ -23,6 +23,7 @@ class WriterSpec:
     address: str | None = None  # base URL; None: the provider's own
     key_variable: str | None = None
     run_id: str | None = None  # of "local": the run whose adapter writes; None: the base model
+    quantisation: str | None = None  # of a local base model: "nf4" or "none"; None: as the preset Write
     answer_s: float = 120.0  # seconds that an answer may take
 
 

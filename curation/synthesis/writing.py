@@ -70,6 +70,9 @@ class Reply:
     tokens_in: int | None = None
     tokens_out: int | None = None
     model: str | None = None  # the version that answered, as the provider names it
+    # Of a writer that reads the clip by itself: the moments that it was shown, in seconds from the start, and (kind, what, reason) of what was left out.
+    shown_s: tuple[float, ...] | None = None
+    dropped: tuple[tuple[str, str, str], ...] = ()
 
 
 class Writer(Protocol):
