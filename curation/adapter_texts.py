@@ -10,23 +10,19 @@ from typing import Any
 
 import sqlite_utils
 
-from curation.batching import LONGEST_NAME, MOST_WANTED
+from curation.final_answers import right_signals, split_answer
+from curation.text_batches import check_text_batch, text_batch
 from store.adapters import list_adapters, subjects_of
-from store.batches import add_batch, list_batches, rank_entries
+from store.batches import rank_entries
 from store.candidates import add_candidate, candidate_of, generator_of, list_generators
 from store.clips import get_clip, get_qa_pair
 from store.database import open_store, transaction
-from store.errors import ConflictError, InputError, NotFoundError
+from store.errors import InputError, NotFoundError
 from store.queue import enqueue
-from store.records import Batch, Candidate, Generator, QAPair, Run, Signal
-from store.row_words import final_answer, right_option
-from store.rows import digest_id, utc_now
+from store.records import Batch, Generator, Run
 from store.runs import list_runs
 from store.signals import add_signals
 
-# On a line of its own, as a row has it, or behind the last sentence: beside texts of people it would tell who wrote.
-ANSWER = re.compile(r"(?:\n|^|(?<=[.!?])[ \t])[ \t]*final answer:[ \t]*(?P<answer>[^\n]*)\s*$", re.IGNORECASE)
-ANSWERED_RIGHT = "writer_answered_right"
 # A chat template speaks in such marks; a text with one could never be trained on.
 _MARK = re.compile(r"<\|[a-z_]+\|>")
 
@@ -64,12 +60,10 @@ def take_texts(db: sqlite_utils.Database, data: Path, run_id: str, batch_name: s
     if run is None or not texts:
         raise NotFoundError(f"The run {run_id[:40]!r} has written no texts here. Start a run of the stage write and let it go on until it has some.")
     writer = _writer(db, data, run)
-    name = _neutral(batch_name, writer, run)
-    if not 1 <= wanted <= MOST_WANTED:
-        raise InputError(f"The number of annotations of each text is {wanted}, and must lie between 1 and {MOST_WANTED}.")
+    name = check_text_batch(db, batch_name, wanted, (writer.name, run.name, run.id))
     counts: Counter[str] = Counter(written=len(texts))
     with transaction(db):
-        batch = _batch(db, name, wanted, made_by)
+        batch = text_batch(db, name, wanted, made_by)
         subjects = subjects_of(db, run.curated_set_id)
         for text in texts:
             counts[_take(db, text, subjects, writer, batch)] += 1
@@ -83,21 +77,6 @@ def queue_texts(data: Path, run_id: str, batch_name: str, wanted: int) -> str:
     """Take the texts of a run as `take_texts` does, and return the sentence that says what became of them. Raises what it raises."""
     with open_store(data) as db:
         return take_texts(db, data, run_id, batch_name, wanted, made_by="Train page").sentence
-
-
-def split_answer(text: str) -> tuple[str, str | None]:
-    """Return a text without the final answer that stands on its last line, and that answer; None when there is none."""
-    found = ANSWER.search(text)
-    return (text[: found.start()].strip(), found["answer"].strip()) if found else (text.strip(), None)
-
-
-def is_right(answer: str, qa: QAPair) -> bool | None:
-    """Return whether an answer is the given one: its letter, its words or both; None when the data set withholds it."""
-    given, option = final_answer(qa), right_option(qa)
-    if given is None:
-        return None
-    spellings = {given, *([] if option is None else [given.split(".", 1)[0], qa.options[option]])}
-    return _bare(answer) in {_bare(one) for one in spellings}
 
 
 def _why(counts: Mapping[str, int]) -> str:
@@ -118,14 +97,8 @@ def _take(db: sqlite_utils.Database, text: Mapping[str, Any], subjects: Mapping[
         return "refused"
     candidate = candidate_of(text["kind"], clip.id, qa.id if qa else None, writer, words)
     add_candidate(db, candidate, writer)
-    _tell_right(db, candidate, answer, qa)
+    add_signals(db, right_signals(candidate.id, answer, qa))
     return "queued" if enqueue(db, candidate.id, batch.wanted, batch.id) else "known"
-
-
-def _tell_right(db: sqlite_utils.Database, candidate: Candidate, answer: str | None, qa: QAPair | None) -> None:
-    right = is_right(answer, qa) if qa and answer else None
-    if right is not None:
-        add_signals(db, [Signal(candidate.id, ANSWERED_RIGHT, float(right))])
 
 
 def _writer(db: sqlite_utils.Database, data: Path, run: Run) -> Generator:
@@ -139,32 +112,6 @@ def _writer(db: sqlite_utils.Database, data: Path, run: Run) -> Generator:
     return next(one for one in list_generators(db) if one.id == known.generator_id)
 
 
-def _neutral(batch_name: str, writer: Generator, run: Run) -> str:
-    name = batch_name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise InputError(f"The name {batch_name[:LONGEST_NAME]!r} is not usable. Use 1 to {LONGEST_NAME} printable characters.")
-    telling = [one for one in (writer.name, run.name, run.id) if one.lower() in name.lower()]
-    if telling:
-        raise InputError(f"The batch's name {name!r} would tell who wrote its texts ({telling[0]!r}). Choose one that does not.")
-    return name
-
-
-def _batch(db: sqlite_utils.Database, name: str, wanted: int, made_by: str) -> Batch:
-    found = next((one for one in list_batches(db) if one.name == name), None)
-    if found is not None and found.state != "open":
-        raise ConflictError(f"The batch {name!r} is closed, so nobody would be given these texts. Open it, or choose another name.")
-    made_at = utc_now()
-    # In random order, so that texts of several writers lie mixed.
-    shares = {"scratch_share": 0.0, "gold_share": 0.0, "repeat_share": 0.0}
-    batch = found or Batch(
-        digest_id("batch", name, made_at), name, wanted, "random", None, 0, **shares, blind_first=False, open_to_all=True, state="open",
-        created_by=made_by, created_at=made_at,
-    )  # fmt: skip
-    if found is None:
-        add_batch(db, batch, ())
-    return batch
-
-
 def _read(path: Path) -> list[dict[str, Any]]:
     return list(_lines(path)) if path.is_file() else []
 
@@ -175,7 +122,3 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in content[: content.rfind(b"\n") + 1].split(b"\n"):
         if line:
             yield json.loads(line)
-
-
-def _bare(answer: str) -> str:
-    return " ".join(answer.split()).strip(" .()").lower()

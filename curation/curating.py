@@ -1,8 +1,6 @@
 """What may be trained on: which texts people accepted, and the rows that texts and pairs become."""
 
-import hashlib
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,21 +10,20 @@ import sqlite_utils
 
 from curation.pair_weights import highest_severities, pair_strength, severity_on, with_mean_one
 from curation.pairing import Evidence
-from curation.splits import HELD_OUT, SPLITS, held_out_splits
+from curation.selecting import Draft, Selection, select_rows
+from curation.splits import HELD_OUT, SPLITS
 from curation.votes import Votes, standing_edits, votes_by_candidate
 from store.annotations import final_annotations, first_annotations, flags_of_finals
 from store.candidates import list_candidates, list_generators
-from store.clips import get_media, get_qa_pair, list_clips, qa_pairs_of, subtitles_of
+from store.clips import get_qa_pair, list_clips, qa_pairs_of
 from store.decisions import list_rulings
 from store.errors import InputError
 from store.pairs import ORIGINS, list_pairs
-from store.records import Annotation, Candidate, Clip, PreferencePair, QAPair, Subtitle
-from store.row_words import context_of, final_answer, load_prompts, prompt_for, right_option, span_of
+from store.records import Annotation, Candidate, PreferencePair, QAPair
+from store.row_words import final_answer, right_option
 from store.rows import digest_id
 
 TRAINED_KINDS = ("narrative", "rationale")
-# A chat template speaks in such marks; one inside a text would open a turn of its own.
-_MARK = re.compile(r"<\|[a-z_]+\|>")
 
 
 @dataclass(frozen=True)
@@ -45,50 +42,6 @@ class AcceptRule:
         """Raise InputError when the rule would take a text that nobody looked at."""
         if self.min_annotations < 1:
             raise InputError(f"min_annotations is {self.min_annotations}, and must be 1 or more: a text that nobody judged is not accepted.")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a curated set. Seconds are on the media file's own clock; `end_s` None is the end of the file."""
-
-    id: str
-    split: str
-    kind: str
-    clip_id: str
-    digest: str
-    start_s: float
-    end_s: float | None
-    prompt: str
-    reply: str  # SFT: the completion; DPO: the chosen text
-    rejected: str | None  # None for SFT
-    context: Mapping[str, Any]  # what is said and where the viewer paused, as `context_of` tells it
-    source: Mapping[str, Any]  # ids to walk back by; no names of people
-    qa: QAPair | None  # the question that the row asks
-    weight: float = 1.0  # DPO: of the pair in the loss; the mean over the rows is 1
-    origin: str | None = None  # DPO: one of ORIGINS
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The rows, how many others were left out for which reason, and the sha256 of each prompt text by name."""
-
-    rows: tuple[Row, ...]
-    left_out: Mapping[str, int]
-    prompts: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """A row before its clip and its words were looked at."""
-
-    id: str
-    kind: str
-    clip_id: str
-    qa: QAPair | None
-    reply: str
-    rejected: str | None
-    source: Mapping[str, Any]
-    origin: str | None = None
 
 
 def accepted_candidates(
@@ -114,10 +67,10 @@ def accepted_rows(db: sqlite_utils.Database, rule: AcceptRule) -> Selection:
     drafts, left_out = [], Counter[str]()
     for candidate, behind in accepted_candidates(candidates, votes, edits, rule):
         qa = _qa_of(db, candidate)
-        drafts.append(_Draft(candidate.id, candidate.kind, candidate.clip_id, qa, _reply(candidate, qa), None, _text_source(candidate, behind, votes)))
+        drafts.append(Draft(candidate.id, candidate.kind, candidate.clip_id, qa, _reply(candidate, qa), None, _text_source(candidate, behind, votes)))
     if rule.given_answers:
         drafts += _given_answers(db, left_out)
-    return _selection(db, drafts, left_out)
+    return select_rows(db, drafts, left_out)
 
 
 def question_rows(db: sqlite_utils.Database) -> Selection:
@@ -132,7 +85,7 @@ def question_rows(db: sqlite_utils.Database) -> Selection:
             left_out[problem] += 1
         else:
             drafts.append(draft)
-    return _selection(db, drafts, left_out)
+    return select_rows(db, drafts, left_out)
 
 
 def pair_rows(db: sqlite_utils.Database, state: str = "accepted", origins: Sequence[str] = ORIGINS) -> Selection:
@@ -158,63 +111,10 @@ def pair_rows(db: sqlite_utils.Database, state: str = "accepted", origins: Seque
             draft = _pair_draft(db, pairs, candidates[chosen], candidates[rejected], votes)
             strengths[draft.id] = _strength(pairs, severity_on(votes.get(rejected, Votes()), severities))
             drafts.append(draft)
-    return _weighted(_selection(db, drafts, left_out), strengths)
+    return _weighted(select_rows(db, drafts, left_out), strengths)
 
 
-def _selection(db: sqlite_utils.Database, drafts: Sequence[_Draft], left_out: Counter[str]) -> Selection:
-    clips = {clip.id: clip for clip in list_clips(db)}
-    splits = held_out_splits(list(clips.values()))
-    prompts = load_prompts()
-    found: dict[str, tuple[str | None, list[Subtitle]]] = {}  # clip id -> what is wrong with it, and its lines
-    seen: set[tuple[str, ...]] = set()
-    rows = []
-    for draft in sorted(drafts, key=lambda draft: draft.id):
-        clip = clips[draft.clip_id]
-        if clip.id not in found:
-            found[clip.id] = _clip_problem(db, clip, splits[clip.id]), subtitles_of(db, clip.id)
-        problem, lines = found[clip.id]
-        prompt = prompt_for(prompts, draft.kind, draft.qa)
-        problem = problem or next(_problems(draft, [prompt, *(line.text for line in lines)]), None)
-        told = (clip.id, draft.kind, prompt, draft.reply, draft.rejected or "")
-        if not problem and told in seen:
-            problem = "the same text of the same clip or question stands in another row"
-        if problem:
-            left_out[problem] += 1
-        else:
-            seen.add(told)
-            rows.append(_row(draft, clip, prompt, lines))
-    digests = {kind: hashlib.sha256(text.encode("utf-8")).hexdigest() for kind, text in prompts.items()}
-    return Selection(tuple(rows), dict(sorted(left_out.items())), digests)
-
-
-def _clip_problem(db: sqlite_utils.Database, clip: Clip, split: str) -> str | None:
-    """Return why no row can be about the clip, as the end of the sentence "left out because"; `split` is its most held-out one."""
-    media = get_media(db, clip.digest) if clip.digest else None
-    if media is None:
-        return "the clip waits for its media file"
-    if media.health != "ok":
-        return f"the clip's media file is {media.health}"
-    return f"the same video is in the {split} split under another name" if split != clip.split else None
-
-
-def _problems(draft: _Draft, shown: Sequence[str]) -> Iterator[str]:
-    """Yield why the draft's words cannot be a row's."""
-    if draft.kind == "rationale" and (draft.qa is None or final_answer(draft.qa) is None):
-        yield "the data set withholds the answer"
-    if any(_MARK.search(text) for text in (draft.reply, draft.rejected or "", *shown)):
-        yield "a text holds a mark of a chat template, such as <|im_end|>"
-    if draft.rejected == draft.reply:
-        yield "the chosen and the rejected text are the same"
-
-
-def _row(draft: _Draft, clip: Clip, prompt: str, lines: Sequence[Subtitle]) -> Row:
-    start_s, end_s = span_of(clip, draft.qa)
-    words, context = (prompt, draft.reply, draft.rejected), context_of(clip, draft.qa, lines)
-    place = (clip.id, clip.digest or "", start_s, end_s)
-    return Row(draft.id, clip.split, draft.kind, *place, *words, context, draft.source, draft.qa, origin=draft.origin)
-
-
-def _given_answers(db: sqlite_utils.Database, left_out: Counter[str], splits: Sequence[str] = SPLITS) -> Iterator[_Draft]:
+def _given_answers(db: sqlite_utils.Database, left_out: Counter[str], splits: Sequence[str] = SPLITS) -> Iterator[Draft]:
     """Yield each QA pair about a clip of these splits with its given answer; counts those that the data set withholds."""
     for clip in list_clips(db):
         for qa in qa_pairs_of(db, clip.id) if clip.split in splits else ():
@@ -222,7 +122,7 @@ def _given_answers(db: sqlite_utils.Database, left_out: Counter[str], splits: Se
             if answer:
                 nobody: dict[str, Any] = dict.fromkeys(("candidate_id", "parent_id", "generator_id"))
                 source = {**nobody, "subject_id": qa.id, "qa_id": qa.id, "annotation_ids": [], "decision_ids": []}
-                yield _Draft(digest_id("given answer", qa.id), "answer", clip.id, qa, answer, None, source)
+                yield Draft(digest_id("given answer", qa.id), "answer", clip.id, qa, answer, None, source)
             else:
                 left_out["the data set withholds the answer"] += 1
 
@@ -237,13 +137,13 @@ def _no_choice(qa: QAPair) -> str | None:
     return "two of its options say the same" if len(set(options)) < len(options) else None
 
 
-def _pair_draft(db: sqlite_utils.Database, pairs: Sequence[PreferencePair], chosen: Candidate, rejected: Candidate, votes: Mapping[str, Votes]) -> _Draft:
+def _pair_draft(db: sqlite_utils.Database, pairs: Sequence[PreferencePair], chosen: Candidate, rejected: Candidate, votes: Mapping[str, Votes]) -> Draft:
     qa, origins = _qa_of(db, chosen), {pair.origin for pair in pairs}
     # What is rejected for its wrong answer says that answer itself.
     texts = _reply(chosen, qa), rejected.text.strip() if origins == {"correctness"} else _reply(rejected, qa)
     source = _pair_source(pairs, chosen, rejected, votes)
     origin = next(name for name in ORIGINS if name in origins)
-    return _Draft(digest_id("pair row", chosen.id, rejected.id), chosen.kind, chosen.clip_id, qa, *texts, source, origin)
+    return Draft(digest_id("pair row", chosen.id, rejected.id), chosen.kind, chosen.clip_id, qa, *texts, source, origin)
 
 
 def _strength(pairs: Sequence[PreferencePair], severity: int | None) -> float | None:

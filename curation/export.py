@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlite_utils
 
-from curation.curating import TRAINED_KINDS, AcceptRule, Row, Selection, accepted_rows, pair_rows, question_rows
+from curation.curating import TRAINED_KINDS, AcceptRule, accepted_rows, pair_rows, question_rows
 from curation.pair_weights import FORMULA
 from curation.pairing import Evidence
+from curation.selecting import Row, Selection
 from curation.splits import HELD_OUT
 from curation.study.agreement import AgreementRow, agreement_table
 from store.curated import add_set, list_sets

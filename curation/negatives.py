@@ -22,6 +22,7 @@ from store.pairs import MADE_WRONG, add_made, list_pairs, remove_pair, update_pa
 from store.records import Candidate, Generator, PreferencePair, QAPair
 from store.row_words import final_answer, right_option
 from store.rows import digest_id
+from store.synthesis import told_wrong
 
 SEED = 42
 # Pairs a transaction: an annotator who submits meanwhile waits some milliseconds, not for all of them.
@@ -142,7 +143,8 @@ def _accepted_rationales(db: sqlite_utils.Database) -> Mapping[str, Sequence[tup
     edits = standing_edits(candidates, list_generators(db), annotations)
     accepted = accepted_candidates(candidates, votes_by_candidate(annotations, list_rulings(db)), edits, AcceptRule(kinds=("rationale",)))
     found: dict[str, list[tuple[Candidate, tuple[str, ...]]]] = defaultdict(list)
-    for candidate, behind in accepted:
+    wrong = told_wrong(db, [candidate.id for candidate, _ in accepted])
+    for candidate, behind in (one for one in accepted if one[0].id not in wrong):
         found[candidate.subject_id].append((candidate, tuple(sorted(behind))))
     return found
 

@@ -17,6 +17,7 @@ from store.decisions import list_rulings
 from store.pairs import add_pair, list_pairs, pairs_of_ids, remove_pair, update_pair
 from store.records import Annotation, Candidate, Comparison, Flag, PreferencePair
 from store.rows import digest_id, utc_now
+from store.synthesis import told_wrong
 
 # The origin of pairs that no annotator's word makes: see curation.negatives.
 CORRECTNESS = "correctness"
@@ -141,7 +142,7 @@ def evidence_in_words(pair: PreferencePair) -> str:
 def propose_pairs(db: sqlite_utils.Database) -> int:
     """Bring the stored pairs up to what edits, verdicts and comparisons say now; return how many are new. Reads all candidates.
 
-    What a person decided stays; a proposal whose evidence is gone goes.
+    What a person decided stays; a proposal whose evidence is gone goes. None chooses a text whose writer was told a wrong answer.
     """
     candidates, annotations, flags = list_candidates(db), first_annotations(db), flags_of_finals(db)
     votes = votes_by_candidate(annotations, list_rulings(db))
@@ -151,14 +152,20 @@ def propose_pairs(db: sqlite_utils.Database) -> int:
         *verdict_pairs(candidates, votes, flags),
         *comparison_pairs(candidates, list_comparisons(db)),
     ]
-    return _reconcile(db, [pair for pair in list_pairs(db) if pair.origin != CORRECTNESS], derived)
+    return _reconcile(db, [pair for pair in list_pairs(db) if pair.origin != CORRECTNESS], _sound(db, derived))
 
 
 def refresh_comparison_pairs(db: sqlite_utils.Database, a: Candidate, b: Candidate) -> None:
     """Bring the pair that side-by-side choices make of these two up to date. Call inside a transaction."""
     derived = comparison_pairs([a, b], comparisons_between(db, a.id, b.id))
     stored = pairs_of_ids(db, [_pair_id(a.id, b.id, "comparison"), _pair_id(b.id, a.id, "comparison")])
-    _apply(db, stored, derived)
+    _apply(db, stored, _sound(db, derived))
+
+
+def _sound(db: sqlite_utils.Database, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """Return the pairs but for those that choose a text whose writer was told a wrong answer: it argues for what is not so, however well."""
+    wrong = told_wrong(db, {pair.chosen_id for pair in pairs})
+    return [pair for pair in pairs if pair.chosen_id not in wrong]
 
 
 def _reconcile(db: sqlite_utils.Database, stored: Sequence[PreferencePair], derived: Sequence[PreferencePair]) -> int:

@@ -99,8 +99,8 @@ def seats_of(db: sqlite_utils.Database, batch_id: str) -> list[Seat]:
 def fill_batch(db: sqlite_utils.Database, batch: Batch, dataset: str | None, kind: str | None, at_most: int) -> int:
     """Move to the batch what nobody has begun and is in no other named batch, the first `at_most` as they were imported; return how many.
 
-    Texts that wait in no queue come too, but what annotators wrote and what was made for pairs. Gold is left out. Cost grows with the number of
-    texts: 10 us each.
+    Texts that wait in no queue come too, but what annotators wrote, what was made for pairs and what was written for a wrong answer. Gold is left
+    out. Cost grows with the number of texts: 10 us each.
     """
     filters = {"batch": batch.id, "dataset": dataset, "kind": kind, "most": at_most}
     _make_chance(db)
@@ -124,7 +124,8 @@ def _put(db: sqlite_utils.Database, batch: Batch, part: str, filters: Mapping[st
            LEFT JOIN queue_entry q ON q.candidate_id = c.id LEFT JOIN gold ON gold.candidate_id = c.id
            WHERE (:dataset IS NULL OR clip.dataset = :dataset) AND (:kind IS NULL OR c.kind = :kind)
              AND (gold.candidate_id IS NOT NULL) = (:part = 'gold')
-             AND (q.batch_id = 'default' OR (q.candidate_id IS NULL AND (g.kind <> 'person' OR c.parent_id IS NULL)))
+             AND (q.batch_id = 'default' OR (q.candidate_id IS NULL AND (g.kind <> 'person' OR c.parent_id IS NULL)
+                  AND NOT coalesce('wrong' IN (json_extract(g.settings, '$.arm.answer'), json_extract(g.settings, '$.answer')), 0)))
              AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.candidate_id = c.id) AND g.name <> :made_wrong
            ORDER BY c.rowid LIMIT :most
            ON CONFLICT (candidate_id) DO UPDATE SET batch_id = excluded.batch_id, part = excluded.part, scratch = excluded.scratch,

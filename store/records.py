@@ -4,7 +4,9 @@ Times in seconds on a clip's own clock: 0 is the first frame that a browser show
 A tuple field is kept as JSON text. Text offsets count Unicode code points.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Generator:
     """Who wrote a text. Never shown to an annotator."""
 
     id: str
-    kind: str  # "api_model", "base_model", "adapter", "person" or "imported"
+    kind: str  # "api_model", "base_model", "adapter", "template" (a rule), "person" or "imported"
     name: str
     prompt_version: str | None
     settings: str | None  # JSON
@@ -115,6 +117,40 @@ class Candidate:
     parent_id: str | None
     text: str
     created_at: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file as it was when texts were asked for with it."""
+
+    sha256: str  # of its words
+    name: str
+    text: str
+    added_at: str
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One answer that was asked for: the text that it became, and what it cost. The same words asked for twice are one candidate of two of these."""
+
+    key: str  # names subject, writer, prompt, settings and seed by their content
+    run_id: str  # the directory in synthesis/ that the answer came from
+    candidate_id: str
+    prompt_sha256: str
+    seed: int
+    given_answer: str | None  # the words that the writer was told as the answer
+    tokens_in: int | None  # None: the provider does not tell
+    tokens_out: int | None
+    money: float | None  # None: no prices were given, or no tokens told
+    currency: str | None
+    attempts: int
+    seconds: float | None
+    model: str | None  # the version that answered, as the provider names it
+    sources: tuple[Mapping[str, Any], ...]  # {start, end (code points of the text), qa_ids}
+    citations: tuple[Mapping[str, Any], ...]  # {start, end, start_s, end_s, problem}
+    problems: tuple[Mapping[str, Any], ...]  # {name, count, of, words}
+    shown: str  # JSON: {shown_s (moments in seconds), dropped}
+    finished_at: str
 
 
 @dataclass(frozen=True)

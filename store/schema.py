@@ -13,6 +13,7 @@ from store.errors import StorageError
 from store.schema_adapters import add_adapters
 from store.schema_seats import add_seats
 from store.schema_studies import add_studies
+from store.schema_synthesis import add_synthesis_tables
 
 MIGRATIONS = Migrations("eyewitness")
 
@@ -312,6 +313,12 @@ def m005_seats(db: sqlite_utils.Database) -> None:
 def m006_adapters(db: sqlite_utils.Database) -> None:
     """Runs that evaluate or write, sets of questions, adapters and the rows behind them."""
     add_adapters(db)
+
+
+@MIGRATIONS()
+def m007_synthesis(db: sqlite_utils.Database) -> None:
+    """Generators that are rules, prompts, and what is known of each text that was asked for."""
+    add_synthesis_tables(db)
 
 
 def table_of(record: type) -> str:

@@ -5,7 +5,7 @@ from html import escape
 from urllib.parse import quote
 
 from curation.contrast import Piece, Subject, word_diff
-from curation.curating import Selection
+from curation.selecting import Selection
 from curation.negatives import Made
 from curation.pairing import CORRECTNESS, evidence_in_words
 from store.records import PreferencePair

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from curation.adapter_texts import ANSWERED_RIGHT, Taken, is_right, split_answer, take_texts
+from curation.adapter_texts import Taken, take_texts
 from curation.batching import open_or_close
 from curation.desk import item_for, lease_items
+from curation.final_answers import ANSWERED_RIGHT, is_right, split_answer
 from store.adapters import put_adapter
 from store.batches import list_batches
 from store.candidates import generator_of, get_candidate

@@ -9,8 +9,9 @@ import sqlite_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.curating import AcceptRule, Selection, accepted_rows, pair_rows
+from curation.curating import AcceptRule, accepted_rows, pair_rows
 from curation.pairing import propose_pairs
+from curation.selecting import Selection
 from curation.splits import held_out_splits
 from store.candidates import add_candidate, candidate_of, list_candidates
 from store.clips import add_clip, add_media, add_subtitles, set_health

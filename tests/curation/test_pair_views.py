@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.contrast import Subject
-from curation.curating import Selection
 from curation.pairing import Evidence
+from curation.selecting import Selection
 from curation.study.agreement import agreement_table
 from curation.ui.agreement import plot_svg, table_html
 from curation.ui.pair_views import counts_html, list_html, pair_html

@@ -39,6 +39,12 @@ RUNS_OF_THE_FIFTH_SCHEMA = (
     "INSERT INTO run VALUES ('r2', 'second', 'dpo', 's', 'r1', 'runs/r2', '2026-01-02')",
     "UPDATE run SET rowid = 9 WHERE id = 'r1'",
 )
+TEXTS_OF_THE_SIXTH_SCHEMA = (
+    *(statement for statement in RUNS_OF_THE_FIFTH_SCHEMA if "preference_pair" not in statement),
+    f"INSERT INTO adapter VALUES ('a', 'r1', 'g', '{'0' * 64}', '2026-01-03')",
+    "INSERT INTO generator VALUES ('h', 'api_model', 'another', 'p1', '{}', 1)",
+    "INSERT INTO candidate VALUES ('c3', 'narrative', 'clip', NULL, 'clip', 'h', 'c1', 'He ran.', '2026-01-01')",
+)
 RECORDS = [kind for kind in vars(records).values() if dataclasses.is_dataclass(kind)]
 
 
@@ -118,6 +124,30 @@ def test_runs_sets_and_pairs_of_the_fifth_schema_stay_and_their_constraints_wide
             db.execute("DELETE FROM curated_set")
         with pytest.raises(sqlite3.IntegrityError):
             db.execute("DELETE FROM candidate")
+
+
+def test_writers_of_the_sixth_schema_keep_their_texts_and_may_be_rules(tmp_path: Path) -> None:
+    old = sqlite_utils.Database(tmp_path / "eyewitness.db")
+    MIGRATIONS.apply(old, stop_before="m007_synthesis")
+    for statement in TEXTS_OF_THE_SIXTH_SCHEMA:
+        old.conn.execute(statement)
+    kept = {table: [tuple(row) for row in old.conn.execute(f"SELECT * FROM {table} ORDER BY id")] for table in ("generator", "candidate", "adapter")}
+    old.conn.commit()
+    with pytest.raises(sqlite3.IntegrityError):
+        old.conn.execute("INSERT INTO generator VALUES ('t', 'template', 'a rule', NULL, NULL, NULL)")
+    old.conn.close()
+    with open_store(tmp_path) as db:
+        assert {table: [tuple(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY id")] for table in kept} == kept
+        assert not list(db.query("PRAGMA foreign_key_check"))
+        db.execute("INSERT INTO generator VALUES ('t', 'template', 'a rule', NULL, NULL, NULL)")
+        for statement in (
+            "INSERT INTO generator VALUES ('u', 'robot', 'x', NULL, NULL, NULL)",
+            "INSERT INTO candidate VALUES ('c4', 'narrative', 'clip', NULL, 'clip', 'nobody', NULL, 'He ran.', '2026-01-01')",
+            "DELETE FROM generator WHERE id = 'h'",
+            "DELETE FROM generator WHERE id = 'g'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError):
+                db.execute(statement)
 
 
 def test_a_database_of_a_newer_version_is_refused_with_a_way_out(tmp_path: Path) -> None:
