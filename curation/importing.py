@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlite_utils
 
-from curation.datasets import FORMATS, Format, format_named, jsonl
+from curation.datasets import FORMATS, Format, format_named, read_texts
 from curation.datasets.checks import check_across
 from curation.datasets.drafts import ClipDraft, Draft, Item, Notice, Row, SubtitleDraft
 from curation.datasets.sources import Source, TextFile, read_text
@@ -98,7 +98,7 @@ def read_all(request: ImportRequest) -> Reading:
     items = list(check_across(format.read(Source(file, request.dataset, _intervals(request, format))), format.id_column))
     if request.candidates:
         texts = Source(read_text(request.candidates), request.dataset)
-        items += check_across(jsonl.read_candidates(texts), "id")
+        items += check_across(read_texts(texts), "id")
     reading = Reading(file, tuple(items), ())
     if request.subtitles is None:
         return reading

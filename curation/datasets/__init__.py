@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curation.datasets import jsonl, nextgqa, nextqa, reasonvqa, star, tvqa
+from curation.datasets import jsonl, nextgqa, nextqa, reasonvqa, star, texts, tvqa
 from curation.datasets.drafts import Item
 from curation.datasets.sources import Source
 from store.errors import InputError
@@ -29,8 +29,14 @@ FORMATS = {
         Format("tvqaplus", tvqa.read, "qid", "TVQA+ questions (one JSON array): as TVQA, with the span as a list."),
         Format("star", star.read, "question_id", "STAR question table (CSV): four options about a piece of a Charades video."),
         Format("jsonl", jsonl.read, "id", "Our own format (JSON lines): clips, questions, subtitles and candidate texts; see docs/formats.md."),
+        Format("texts", texts.read, "id", "Texts written elsewhere (CSV): clip, qa, text and generator, about clips and questions that are here."),
     )
 }
+
+
+def read_texts(source: Source) -> Iterator[Item]:
+    """Return the texts of a file that comes beside an annotation file: a table (.csv), or candidate records in our own format."""
+    return texts.read(source) if source.file.name.lower().endswith(".csv") else jsonl.read_candidates(source)
 
 
 def format_named(name: str) -> Format:

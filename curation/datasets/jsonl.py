@@ -20,10 +20,11 @@ from curation.datasets.fields import (
 )
 from curation.datasets.hints import hint_values, read_gold, read_signals, read_suggested
 from curation.datasets.sources import Parsed, Raw, Source, json_lines, rows_of
+from curation.synthesis.faults import text_fault
 from store.candidates import generator_of
 from store.records import Generator
 
-GENERATOR_KINDS = ("api_model", "base_model", "adapter", "person", "imported")
+GENERATOR_KINDS = ("api_model", "base_model", "adapter", "template", "person", "imported")
 CANDIDATE_KINDS = ("narrative", "rationale", "answer")
 FIELDS = {
     "clip": ("record", "dataset", "id", "video", "start_s", "end_s", "group"),
@@ -88,7 +89,8 @@ def _subtitle(values: Mapping[str, Any], dataset: str) -> tuple[Draft, tuple[Fau
     return SubtitleDraft(dataset, id_field(values, "clip"), start_s, end_s, text_field(values, "text")), ()
 
 
-def _candidate(values: Mapping[str, Any], dataset: str) -> tuple[Draft, tuple[Fault, ...]]:
+def read_candidate(values: Mapping[str, Any], dataset: str) -> tuple[CandidateDraft, tuple[Fault, ...]]:
+    """Return the text of a record, and the parts that were left out. Raises BadField for what is none: a program's error is no text either."""
     kind = values.get("kind")
     if kind not in CANDIDATE_KINDS:
         raise BadField("kind", f"kind is {shown(kind)}; it must be {_one_of(CANDIDATE_KINDS)}.")
@@ -98,6 +100,9 @@ def _candidate(values: Mapping[str, Any], dataset: str) -> tuple[Draft, tuple[Fa
         raise BadField("qa", f"A {kind} {told}.")
     parent = id_field(values, "parent") if values.get("parent") is not None else None
     writer, text = _generator(values.get("generator")), text_field(values, "text")
+    fault = text_fault(text)
+    if fault:
+        raise BadField("text", fault.sentence)
     (signals, bad_signals), (flags, bad_flags), (gold, bad_gold) = read_signals(values), read_suggested(values, text), read_gold(values)
     draft = CandidateDraft(dataset, id_field(values, "id"), kind, id_field(values, "clip"), qa, text, writer, parent, signals, flags, gold)
     return draft, bad_signals + bad_flags + bad_gold
@@ -188,7 +193,7 @@ _PARSERS: dict[str, Callable[[Mapping[str, Any], str], tuple[Draft, tuple[Fault,
     "clip": _clip,
     "qa": _qa,
     "subtitle": _subtitle,
-    "candidate": _candidate,
+    "candidate": read_candidate,
 }
 _VALUES: dict[type, Callable[[Any], dict[str, Any]]] = {
     ClipDraft: _clip_values,

@@ -104,7 +104,7 @@ def _build_form() -> dict[str, Any]:
     form["videos"] = gr.Textbox(label="Folder of the videos; empty: the clips wait", placeholder="/data/nextqa/videos", elem_id="import-videos")
     with gr.Accordion("Subtitles, texts and more", open=False, elem_id="import-more"):
         form["subtitles"] = gr.Textbox(label="Folder of subtitles (.srt, .vtt), named like the clips or videos", elem_id="import-subtitles")
-        form["candidates"] = gr.File(label="Texts about the clips (our JSON lines, candidate records)", height=130, elem_id="import-candidates")
+        form["candidates"] = gr.File(label="Texts about the clips (.jsonl: candidate records; .csv: a table of texts)", height=130, elem_id="import-candidates")
         form["dataset"] = gr.Textbox(label="Name of the data set, where the format's own will not do", elem_id="import-dataset")
     form["overlap"] = gr.Number(2, precision=0, minimum=0, label="Annotations wanted of each text", info="0 queues none", elem_id="import-overlap")
     return form

@@ -11,6 +11,7 @@ from curation.datasets import jsonl
 from curation.datasets.drafts import CandidateDraft, ClipDraft, Draft, GoldDraft, QADraft, Row, SubtitleDraft, SuggestedFlag
 from curation.datasets.hints import FLAG_KINDS
 from curation.datasets.sources import Source, TextFile
+from curation.synthesis.faults import text_fault
 from curation.work_flags import WITHOUT_WORDS
 from store.candidates import generator_of
 
@@ -52,7 +53,7 @@ def suggested(draw: st.DrawFn, text: str) -> SuggestedFlag:
 
 @st.composite
 def candidates(draw: st.DrawFn) -> CandidateDraft:
-    kind, text = draw(st.sampled_from(jsonl.CANDIDATE_KINDS)), draw(texts)
+    kind, text = draw(st.sampled_from(jsonl.CANDIDATE_KINDS)), draw(texts.filter(lambda text: text_fault(text) is None))
     qa = None if kind == "narrative" else draw(ids)
     signals = tuple(sorted(draw(st.dictionaries(ids, st.floats(allow_nan=False, allow_infinity=False), max_size=2)).items()))
     flags = tuple(draw(st.lists(suggested(text), max_size=2)))
