@@ -1,9 +1,11 @@
-"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR`, `proxies`, `export-annotations` and `negatives`, with `--data DIR`."""
+"""`python -m curation import FORMAT FILE --videos DIR`, `find-media --videos DIR`, `proxies`, `export-annotations` and `negatives`, with `--data DIR`.
+
+What it does with syntheses stands in synthesis/commands.py, and `inversions` in synthesis/inversions.py.
+"""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +15,56 @@ from curation.import_media import find_media
 from curation.import_summary import media_json
 from curation.importing import ImportRequest, run_import
 from curation.negatives import SEED, make_negatives
+from curation.progress import end_progress, progress
 from curation.proxies import make_proxies
+from curation.synthesis.commands import add_synthesis
+from curation.synthesis.inversions import add_command
 from store.database import open_store
-from store.errors import UserError
+from store.errors import InputError, UserError
 from store.settings import default_data
+
+TEXTS = "texts"  # the format whose clips are here already
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says and write JSON; return 0, or 2 with a sentence on standard error."""
+    """Do what the command line says and write JSON, or a table; return 0, or 2 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
         told = options.act(options)
-        _end_progress()
+        end_progress()
     except UserError as error:
-        _end_progress()
+        end_progress()
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+    except KeyboardInterrupt:
+        end_progress()
+        sys.stderr.write("Stopped before the end. The same command may be given again.\n")
+        return 2
+    sys.stdout.write((told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, indent=2)) + "\n")
+    if isinstance(told, dict) and told.get("problem"):
+        sys.stderr.write(f"{told['problem']}\n")
+        return 2
     return 0
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:
+    if options.videos is None and options.format != TEXTS:
+        raise InputError("Say where the videos lie (--videos DIR). Only texts alone need none.")
     request = ImportRequest(
         options.format, options.file, options.data, options.videos, options.subtitles, options.candidates, options.intervals, options.dataset, options.overlap
     )
-    summary = run_import(request, _progress())
+    summary = run_import(request, progress())
     return summary.as_json() | {"proxies": _proxies(options)}
 
 
 def _find_media(options: argparse.Namespace) -> dict[str, Any]:
-    given = find_media(options.data, options.videos, options.dataset, _progress())
+    given = find_media(options.data, options.videos, options.dataset, progress())
     told = {"clips_given": given.clips, "spans_cut": given.spans_cut, "spans_dropped": given.spans_dropped}
     return told | {"media": media_json(given.media), "proxies": _proxies(options)}
 
 
 def _proxies(options: argparse.Namespace) -> dict[str, Any]:
-    done = make_proxies(options.data, _progress())
+    done = make_proxies(options.data, progress())
     failed = [{"name": name, "reason": reason} for name, reason in done.failed]
     return {"made": list(done.made), "failed": failed, "another_maker_is_at_work": done.is_elsewhere}
 
@@ -64,29 +80,10 @@ def _negatives(options: argparse.Namespace) -> dict[str, Any]:
     return {"new": made.new, "standing": dict(made.standing), "gone": made.gone, "left_out": dict(made.left_out), "seed": made.seed}
 
 
-def _progress() -> Callable[[float, str], None]:
-    """Return a function that tells the progress on standard error: in one line on a terminal, every tenth in a log."""
-    told = -1
-
-    def tell(share: float, text: str) -> None:
-        nonlocal told
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{share:4.0%} {text}")
-            sys.stderr.flush()
-        elif int(share * 10) != told:
-            sys.stderr.write(f"{share:4.0%} {text}\n")
-        told = int(share * 10)
-
-    return tell
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m curation", description="Bring clips, questions and texts in, and annotations out.")
+    parser = argparse.ArgumentParser(
+        prog="python -m curation", description="Bring clips, questions and texts in, have texts written, and bring annotations out."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     formats = "".join(f"\n  {format.name:<10} {format.sentence}" for format in FORMATS.values())
     imports = commands.add_parser(
@@ -97,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     imports.add_argument("format", choices=FORMATS, metavar="FORMAT")
     imports.add_argument("file", type=Path, metavar="FILE", help="the annotation file")
-    _add_videos(imports)
+    _add_videos(imports, required=False)
     imports.add_argument("--dataset", metavar="NAME", help="name of the data set, where the format's own will not do")
     imports.add_argument("--subtitles", type=Path, metavar="DIR", help="folder of .srt and .vtt files named like the clips or videos")
-    imports.add_argument("--candidates", type=Path, metavar="FILE", help="candidate records in our own JSON lines, about the clips of this import")
+    imports.add_argument("--candidates", type=Path, metavar="FILE", help="texts about these clips: candidate records in our own JSON lines, or a table (.csv)")
     imports.add_argument("--intervals", type=Path, metavar="FILE", help="nextgqa: the gsub JSON (default: gsub_<name>.json or *.gsub.json beside FILE)")
     imports.add_argument("--overlap", type=int, default=2, metavar="N", help="annotations wanted of each candidate; 0 queues none (default: %(default)s)")
     imports.set_defaults(act=_import)
@@ -120,11 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     negatives.set_defaults(act=_negatives)
     for command in (imports, finds, proxies, exports, negatives):
         command.add_argument("--data", type=Path, default=default_data(), metavar="DIR", help="data directory (default: %(default)s)")
+    add_synthesis(commands)
+    add_command(commands)
     return parser
 
 
-def _add_videos(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the videos; folders inside it are searched too")
+def _add_videos(command: argparse.ArgumentParser, required: bool = True) -> None:
+    also = "" if required else f"; needed by all formats but {TEXTS}"
+    command.add_argument("--videos", type=Path, required=required, metavar="DIR", help=f"folder of the videos; folders inside it are searched too{also}")
 
 
 if __name__ == "__main__":

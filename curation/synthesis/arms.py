@@ -21,7 +21,7 @@ class Arm:
     kind: str
     shown: str = "nothing"  # of the clip: "nothing" (words alone), "frames" (those of the context builder, with what is said) or "video" (the file)
     # Narratives
-    order: str = "file"  # in which QA pairs are listed: as in the file, or by when their evidence begins
+    order: str = "file"  # in which QA pairs are listed: as the data set numbers them, or by when their evidence begins
     times: bool = False  # whether each pair stands with the times of its evidence
     plan: bool = False  # whether the certain order of the evidence stands as a numbered list that is to be followed
     register: bool = False  # whether the people and things named in the questions stand as a list that says who is not whom

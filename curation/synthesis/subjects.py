@@ -21,7 +21,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Subject:
-    """What one text is about. A narrative tells all QA pairs of a clip, a rationale exactly one; in the file's order."""
+    """What one text is about. A narrative tells all QA pairs of a clip, a rationale exactly one; in the order of the data set's own ids."""
 
     kind: str  # "narrative" or "rationale"
     clip_id: str
