@@ -31,7 +31,7 @@ from curation.adapter_texts import queue_texts
 from curation.demo import load_demo
 from curation.export import freeze_set
 from curation.importing import start_proxy_maker
-from curation.ui import adjudicate, agreement, annotate, batches, compare, importing, pairs, people
+from curation.ui import adjudicate, agreement, annotate, batches, compare, importing, pairs, people, synthesise
 from curation.ui.access import ADJUDICATOR, ADMIN, ANNOTATOR, Access, make_access, session_secret
 from curation.ui.adjudication_routes import build_adjudication_router
 from curation.ui.compare_routes import build_compare_router
@@ -67,6 +67,7 @@ PAGES = (
     Page("/people", "People", ADMIN, people.build),
     Page("/train", "Train", ADMIN, train.build),
     Page("/import", "Import", ADMIN, importing.build),
+    Page("/synthesise", "Synthesise", ADMIN, synthesise.build),
 )
 ROUTERS = (
     build_session_router,

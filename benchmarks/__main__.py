@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.rows import Row, as_table
 
 ROOT = Path(__file__).resolve().parents[1]
-SUBJECTS = ("walk", "desk", "queue", "durability", "decoders", "pooling", "training")
+SUBJECTS = ("walk", "desk", "queue", "durability", "decoders", "pooling", "training", "synthesis")
 FIRST_PAGE = "# Benchmarks\n\nBy `make benchmarks`. Shared cores: trust ratios more than seconds.\n"
 
 

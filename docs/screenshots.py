@@ -40,6 +40,7 @@ def main() -> None:
             ann.screenshot(path=ROOT / "docs" / f"{path}.png")
         frames(ann)
         compare(ann)
+        synthesise(ann)
         adjudicate(signed_in(browser, "judge"), data)
         for take in (train, results, plans, adapters, preview):
             take(ann)
@@ -177,6 +178,15 @@ def frames(page: Page) -> None:
     page.mouse.move(5, 5)
     page.wait_for_timeout(1500)
     page.screenshot(path=ROOT / "docs" / "frames.png")
+
+
+def synthesise(page: Page) -> None:
+    """Have the composer tell the first clip, and show what it is told beside what came."""
+    page.goto(f"{ADDRESS}/synthesise")
+    expect(page.locator("#synthesis-estimate")).to_contain_text("texts to ask for")
+    page.click("#synthesis-ask-one")
+    expect(page.locator("#synthesis-shown-one article")).to_be_visible()
+    picture(page, "synthesise")
 
 
 def train(page: Page) -> None:

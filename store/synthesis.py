@@ -160,10 +160,10 @@ def count_syntheses(db: sqlite_utils.Database, chosen: SynthesisFilter) -> int:
 def told_wrong(db: sqlite_utils.Database, candidate_ids: Iterable[str]) -> set[str]:
     """Return those of the texts whose writers were told a wrong answer: nothing may ever learn from them. 2 us a text.
 
-    What a person made of one is not among them. A generator that came with an import says so in its settings: {"answer": "wrong"}.
+    What a person made of one is not among them. A generator that came with an import, a person too, says so in its settings: {"answer": "wrong"}.
     """
     query = """SELECT c.id FROM candidate c JOIN generator g ON g.id = c.generator_id
-               WHERE c.id IN (SELECT value FROM json_each(?)) AND g.kind <> 'person'
+               WHERE c.id IN (SELECT value FROM json_each(?)) AND (g.kind <> 'person' OR c.parent_id IS NULL)
                  AND 'wrong' IN (json_extract(g.settings, '$.arm.answer'), json_extract(g.settings, '$.answer'))"""
     return {str(candidate_id) for (candidate_id,) in db.execute(query, [json.dumps(list(candidate_ids))])}
 

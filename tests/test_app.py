@@ -69,9 +69,7 @@ def test_help_lists_the_options() -> None:
         assert option in told
 
 
-def test_the_app_serves_its_sign_in_page_and_a_second_app_on_the_same_data_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_app_serves_its_sign_in_page_and_a_second_app_on_the_same_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     with served(tmp_path, port) as address:
         asked = urllib.request.Request(address, headers={"Accept": "text/html"})

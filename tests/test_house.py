@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOOR_0, CURATION, TRAINING = "store", "curation", "training"
-HEAVY = ("torch", "torchvision", "transformers", "peft", "trl", "bitsandbytes", "datasets", "av", "krippendorff")
+HEAVY = ("torch", "torchvision", "transformers", "peft", "trl", "bitsandbytes", "datasets", "av", "krippendorff", "google.genai", "py3langid", "ray")
 # On the top floor beside the rooms; the README need not draw them.
 PAPERS = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"}
 PAGES = ("app.py", "curation/ui/", "training/ui/")
@@ -29,6 +29,9 @@ ONLY_IN = {
     "trackio": ("training/exporting.py",),
     "peft": MODEL_FLOOR,
     "bitsandbytes": ("training/model.py",),
+    "google": ("curation/synthesis/writers/gemini.py",),
+    "ray": ("curation/synthesis/executors/on_ray.py",),
+    "py3langid": ("curation/synthesis/language.py",),
     "av": ("store/video.py", "store/pictures.py", "store/proxy.py", "store/embedded_subtitles.py"),
 }
 

@@ -223,6 +223,7 @@ def _disk_full(error: BaseException, directory: Path) -> bool:
 
 
 def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or off it."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & {"OutOfMemoryError", "MemoryError"}) or "can't allocate memory" in str(error)
 

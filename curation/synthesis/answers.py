@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from curation.synthesis.faults import Fault, is_echo, text_fault
+from curation.synthesis.faults import LONGEST_TEXT, Fault, is_echo, text_fault
 from curation.synthesis.language import is_foreign
 from curation.synthesis.narratives import narrative_prompt, read_narrative
 from curation.synthesis.plan import Item, SynthesisPlan
@@ -36,6 +36,8 @@ def read(item: Item, plan: SynthesisPlan, reply: Reply, shown_s: Sequence[float]
     `shown_s` are the moments that the writer was shown, in seconds from the start of what is shown; a reply that tells them knows better.
     """
     said = replace(reply, text=_THOUGHT.sub("", reply.text))
+    if len(said.text) > LONGEST_TEXT and (fault := text_fault(said.text)):
+        return fault
     if plan.arm.kind == "narrative":
         reading = read_narrative(said.text, item.subject, plan.arm)
     else:

@@ -1,6 +1,7 @@
 """What texts are asked about: clips and QA pairs of the store as subjects, in a stream, and why others are left out."""
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -178,6 +179,8 @@ def _subject(full: FullClip, qa: QAPair | None, pairs: Sequence[QAPair]) -> Subj
     clip, media = full.clip, full.media
     start_s, end_s = span_of(clip, qa)
     clip_end_s = end_of(clip, media)
+    # Data sets round durations up: evidence ends where the clip does, or the question's own window.
+    ends_s = min((known for known in (clip_end_s, end_s) if known is not None), default=None)
     length_s = None if clip_end_s is None else max(0.0, clip_end_s - clip.start_s)
     name = f"{clip.dataset} · {clip.external_id}"
     return Subject(
@@ -192,14 +195,13 @@ def _subject(full: FullClip, qa: QAPair | None, pairs: Sequence[QAPair]) -> Subj
         end_s=end_s,
         length_s=length_s,
         said=context_of(clip, qa, full.lines),
-        pairs=tuple(_told(one, full, length_s) for one in pairs),
+        pairs=tuple(_told(one, full, start_s - clip.start_s, math.inf if ends_s is None else ends_s - clip.start_s) for one in pairs),
     )
 
 
-def _told(qa: QAPair, full: FullClip, length_s: float | None) -> Told:
-    # Data sets round durations up: evidence ends where the clip does.
-    end_s = float("inf") if length_s is None else length_s
-    spans = ((max(0.0, span.start_s), min(end_s, span.end_s)) for span in full.evidence.get(qa.id, ()))
+def _told(qa: QAPair, full: FullClip, from_s: float, to_s: float) -> Told:
+    """Return the pair with its evidence from the start of what is shown, which is from `from_s` to `to_s` on the clip's clock."""
+    spans = ((max(span.start_s, from_s) - from_s, min(span.end_s, to_s) - from_s) for span in full.evidence.get(qa.id, ()))
     return Told(
         qa_id=qa.id,
         name=qa.external_id,

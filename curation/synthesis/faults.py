@@ -11,6 +11,8 @@ from itertools import takewhile
 RUN_WORDS = 6
 # From these shares of its words on a text says back its instructions, or nothing but them and questions. A question with its answer told behind it is no echo.
 INSTRUCTED_SHARE, ECHO_SHARE = 0.25, 0.9
+# As long as texts that are imported or edited may be; to read a longer one would hold up all other questions for seconds.
+LONGEST_TEXT = 100_000
 # A text that begins like a refusal and goes on for longer tells something all the same.
 REFUSAL_CHARACTERS = 600
 
@@ -48,6 +50,8 @@ _REFUSALS = (
     rf"(?:please )?(?:provide|upload|attach|share) (?:me )?{_SHOWN}",
 )
 _REFUSAL = re.compile(rf"\W*(?:{'|'.join(_REFUSALS)})", re.IGNORECASE)
+# A server may send them as escapes of JSON; neither a file nor the store takes them.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _MARKS = re.compile(r"<[|｜][\w▁ ]{1,40}[|｜]>|</?(?:start_of_turn|end_of_turn|s|bos|eos|pad|unk|image|video|think)>|\[/?INST\]|<</?SYS>>|<0x[0-9A-F]{2}>")
 
 
@@ -55,7 +59,7 @@ _MARKS = re.compile(r"<[|｜][\w▁ ]{1,40}[|｜]>|</?(?:start_of_turn|end_of_tu
 class Fault:
     """Why a reply becomes no text."""
 
-    code: str  # "empty", "cut", "error_text", "refusal", "template_marks", "echo", "wrong_language" or "no_markup"
+    code: str  # "empty", "cut", "error_text", "refusal", "template_marks", "echo", "too_long", "wrong_language" or "no_markup"
     sentence: str
     passing: bool  # whether asking again may help
 
@@ -63,6 +67,10 @@ class Fault:
 def text_fault(text: str) -> Fault | None:
     """Return why a text is no answer, whoever wrote it: it is empty, a program's error, a refusal or has marks of a chat template; None when it may be one."""
     words = text.strip()
+    if len(words) > LONGEST_TEXT:
+        return Fault("too_long", f"The answer has {len(words):,} characters, and the desk takes {LONGEST_TEXT:,} at most.", passing=False)
+    if _NO_TEXT.search(words):
+        return Fault("error_text", "The answer holds a NUL or half of a surrogate pair, which no UTF-8 text may hold.", passing=True)
     if _ERROR.search(words) or _is_json(words):
         return Fault("error_text", f"The answer is what a program says, and no prose: {_beginning(words)}", passing=True)
     refusal = _REFUSAL.match(words)

@@ -171,7 +171,9 @@ def _facts(plan: SynthesisPlan) -> str:
 
 def _content(subject: Subject, plan: SynthesisPlan) -> dict[str, Any]:
     pairs = [[pair.qa_id, pair.question, pair.answer, pair.options, pair.right, pair.spans] for pair in subject.pairs]
-    told = {"kind": subject.kind, "clip": subject.clip_id, "qa": subject.qa_id, "pairs": pairs, "span_s": [subject.start_s, subject.end_s]}
+    told: dict[str, Any] = {"kind": subject.kind, "clip": subject.clip_id, "qa": subject.qa_id, "pairs": pairs, "span_s": [subject.start_s, subject.end_s]}
+    # A rationale's prompt says how long the clip is, which only its video tells where the data set names no end.
+    told |= {"length_s": subject.length_s} if subject.qa_id else {}
     return told | ({"digest": subject.digest, "said": subject.said} if plan.arm.shown != "nothing" else {})
 
 

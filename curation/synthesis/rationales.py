@@ -28,7 +28,14 @@ _IS_TIME = re.compile(r"\d\s*[s秒초]|\d[.:]\d", re.IGNORECASE)
 _BEHIND = re.compile(r"[ \t]*[:–—-]?[ \t]*")
 # Writers put headings and final answers into bold letters, or the answer on a line below.
 _HEADING = re.compile(r"\A[*_#\s]{0,9}rationale[*_ \t]{0,9}:[*_\s]{0,9}", re.IGNORECASE)
-_ANSWER = re.compile(r"(?:^|(?<=\n)|(?<=[.!?\])] ))[*_#> \t]{0,9}final answer[*_ \t]{0,9}:[*_\s]{0,9}(?P<answer>[^\n]*?)[*_\s]{0,9}$", re.IGNORECASE)
+# Some say more behind it, or tell it in a sentence: what is left of it in a text would say how it was asked for.
+_ANSWER = re.compile(
+    r"(?:^|(?<=[.!?\])] ))[*_#>` \t]{0,9}(?:(?:so|thus|hence|therefore),? )?(?:the )?final answer[*_ \t]{0,9}"
+    r"(?:[:：][*_\s]{0,9}|[–—-][ \t]|\n[*_\s]{0,9}|(?:is|would be):? [*_]{0,3}(?=\(?(?-i:[A-Z])\b))(?P<answer>[^\n]*?)[*_`\s]{0,9}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A line, a fence: what says nothing at the end of a text.
+_RULED = re.compile(r"(?:\n[ \t]{0,9}[-*_=#>`~]{1,9}[ \t]{0,9})+\Z")
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def read_rationale(text: str, subject: Subject, arm: Arm, shown_s: Sequence[floa
 
     `shown_s` are the moments that the writer was shown, in seconds from the start of what is shown; none: they are not known.
     """
-    clean, marks = _cut(_ANSWER.sub(r"\nFinal answer: \g<answer>", _HEADING.sub("", text.strip())))
+    clean, marks = _cut(_answer_last(_HEADING.sub("", text.strip())))
     words, answer = split_answer(clean)
     sentences = sentence_claims(words)
     citations = tuple(
@@ -97,6 +104,12 @@ def read_rationale(text: str, subject: Subject, arm: Arm, shown_s: Sequence[floa
 def _clip_words(subject: Subject) -> str:
     length_s = shown_length_s(subject)
     return "a video clip" if length_s is None else f"a video clip of {length_s:.1f} seconds"
+
+
+def _answer_last(text: str) -> str:
+    """Return the text with its final answer, the last of several, on its last line, in the form of a row."""
+    told = [one["answer"] for one in _ANSWER.finditer(text) if one["answer"]]
+    return f"{_RULED.sub('', _ANSWER.sub('', text).rstrip())}\nFinal answer: {told[-1]}" if told else text
 
 
 def _cut(text: str) -> tuple[str, list[_Mark]]:

@@ -1,7 +1,7 @@
 """What was read in an answer: the text that becomes a candidate, and what was cut out of it and found about it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -52,7 +52,9 @@ class Reading:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in a line of results: text, sources, citations, answer and problems."""
-        return asdict(self)
+        # Not by asdict, which copies every value in depth: half a millisecond a text.
+        parts = {"sources": self.sources, "citations": self.citations, "problems": self.problems}
+        return {**vars(self), **{name: [dict(vars(one)) for one in values] for name, values in parts.items()}}
 
 
 def reading_of(line: Mapping[str, Any]) -> Reading:

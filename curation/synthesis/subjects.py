@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Told:
-    """A QA pair as a writer is told it. Spans are evidence, (start, end) in seconds of the clip's clock, 0 at the clip's start."""
+    """A QA pair as a writer is told it. Spans are evidence, (start, end) in seconds from the start of what is shown: the clip, or a question's own window."""
 
     qa_id: str
     name: str  # the data set's own id of it

@@ -5,9 +5,9 @@ from html import escape
 from urllib.parse import quote
 
 from curation.contrast import Piece, Subject, word_diff
-from curation.selecting import Selection
 from curation.negatives import Made
 from curation.pairing import CORRECTNESS, evidence_in_words
+from curation.selecting import Selection
 from store.records import PreferencePair
 
 # Below this share of common words two texts are two tellings: marks on nearly every word would hide more than they show.

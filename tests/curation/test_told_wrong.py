@@ -60,6 +60,17 @@ def test_what_a_person_made_of_it_may_be_learnt(db: sqlite_utils.Database) -> No
     assert [row.rejected for row in pair_rows(db).rows] == [f"{text.text}\n\nFinal answer: A. to catch it"]
 
 
+@pytest.mark.parametrize("kind", ["imported", "person"])
+def test_what_came_with_an_import_and_says_so_is_no_row_whoever_wrote_it(db: sqlite_utils.Database, kind: str) -> None:
+    seeded = seed_project(db)
+    writer = generator_of(kind, "somebody", settings='{"answer": "wrong"}')
+    text = candidate_of("rationale", seeded.clip.id, seeded.qa.id, writer, "He jumps about, so he does it for fun.")
+    add_candidate(db, text, writer)
+    annotate(db, text, "ann", "accept")
+    selection = accepted_rows(db, AcceptRule())
+    assert (selection.rows, selection.left_out) == ((), LEFT_OUT)
+
+
 @pytest.mark.parametrize("answer", ARMS)
 def test_no_verdict_and_no_choice_makes_it_the_chosen_text_of_a_pair(db: sqlite_utils.Database, answer: str) -> None:
     seeded = seed_project(db)

@@ -1,1 +1,1 @@
-"""Where the shards of a synthesis are worked off: in processes of this machine, or by Ray."""
+"""Where workers run: on this machine (the default), or on a cluster by Ray. Both start the same program on the same directory."""

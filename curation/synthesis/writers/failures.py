@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from curation.synthesis.writers.keys import Secret, redact
-from curation.synthesis.writing import LastingError, PassingError, StoppingError, WriterError
+from curation.synthesis.writing import LastingError, PassingError, Picture, StoppingError, WriterError
 from store.errors import InputError
 
 LONGEST_REASON = 300
@@ -54,6 +54,14 @@ def network_failures(who: str, answer_s: float, secret: Secret) -> Iterator[None
         raise PassingError(f"{who} did not answer within {answer_s:g} s.", "timeout") from None
     except httpx.RequestError as error:
         raise PassingError(f"The connection to {who} broke: {said(error, secret)}.", "network") from None
+
+
+def picture_bytes(picture: Picture) -> bytes:
+    """Return the JPEG. Raises PassingError when it is gone, since newer ones took its place: the next try draws it anew."""
+    try:
+        return picture.path.read_bytes()
+    except OSError as error:
+        raise PassingError(f"The picture at {picture.time_s:.1f} s cannot be read: {error.strerror}. Ask for fewer at a time.", "showing") from error
 
 
 def said(words: object, secret: Secret) -> str:

@@ -16,7 +16,7 @@ import httpx
 
 from curation.synthesis.plan import WriterSpec
 from curation.synthesis.writers.connections import client_to
-from curation.synthesis.writers.failures import at, checked_address, duration_s, failure_of, network_failures, said, stopping
+from curation.synthesis.writers.failures import at, checked_address, duration_s, failure_of, network_failures, picture_bytes, said, stopping
 from curation.synthesis.writers.keys import Secret
 from curation.synthesis.writing import Ask, Film, LastingError, Part, PassingError, Picture, Reply, Words, WriterError
 
@@ -94,7 +94,7 @@ class Gemini:
         if isinstance(part, Words):
             return self._types.Part(text=part.text)
         if isinstance(part, Picture):
-            return self._types.Part.from_bytes(data=await asyncio.to_thread(part.path.read_bytes), mime_type="image/jpeg")
+            return self._types.Part.from_bytes(data=await asyncio.to_thread(picture_bytes, part), mime_type="image/jpeg")
         held = await self._films.held(part)
         return self._types.Part(file_data=self._types.FileData(file_uri=held.uri, mime_type=held.kind), video_metadata=self._stretch(part))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
@@ -12,6 +13,7 @@ from store.errors import InputError
 # By kind: the variables that may hold the provider's key, in the order in which they count.
 VARIABLES: Mapping[str, tuple[str, ...]] = {"gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"), "openai": ("OPENAI_API_KEY",)}
 HIDDEN = "[key]"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Secret:
@@ -44,8 +46,11 @@ def variables_of(spec: WriterSpec) -> tuple[str, ...]:
 def key_of(spec: WriterSpec, environment: Mapping[str, str] = os.environ) -> Secret:
     """Return the key that this writer needs, an empty one when it needs none: a server at an address of one's own, or no provider at all.
 
-    Raises InputError when a key is needed and its variable is not set, or holds what can be no key.
+    Raises InputError when a key is needed and its variable is not set, holds what can be no key, or is no name of a variable.
     """
+    if spec.key_variable and not _NAME.fullmatch(spec.key_variable):
+        # Not told: it may be the key itself, which would then stand in the plan, in a log and on the page.
+        raise InputError("The variable that holds the key is given by its name, such as OPENAI_API_KEY: letters, digits and _. Never give the key itself.")
     names = variables_of(spec)
     if not names:
         return Secret("")

@@ -13,7 +13,7 @@ import httpx
 
 from curation.synthesis.plan import WriterSpec
 from curation.synthesis.writers.connections import client_to
-from curation.synthesis.writers.failures import after_of, at, checked_address, failure_of, network_failures, said, stopping
+from curation.synthesis.writers.failures import after_of, at, checked_address, failure_of, network_failures, picture_bytes, said, stopping
 from curation.synthesis.writers.keys import Secret
 from curation.synthesis.writing import Ask, LastingError, Part, PassingError, Picture, Reply, Words, WriterError
 
@@ -109,7 +109,7 @@ def _told(part: Part) -> dict[str, Any]:
     if isinstance(part, Words):
         return {"type": "text", "text": part.text}
     if isinstance(part, Picture):
-        return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(part.path.read_bytes()).decode()}"}}
+        return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(picture_bytes(part)).decode()}"}}
     raise LastingError("This protocol takes no video. Show it frames, or ask Gemini.", "refused")
 
 
@@ -139,4 +139,5 @@ def _filtered(choice: Any) -> str:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    # Some servers say -1 for what they do not know.
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from curation.synthesis.arms import Arm
 from curation.synthesis.narratives import numbered
 from curation.synthesis.order import hull, plan_order
+from curation.synthesis.rationales import shown_length_s
 from curation.synthesis.register import named_in
 from curation.synthesis.subjects import Subject, Told
 from curation.synthesis.telling import tell
@@ -73,7 +74,8 @@ def _rationale(subject: Subject, arm: Arm, wrong: int | None) -> str:
     if answer is None:
         why = "has no options to choose from" if arm.answer == "withheld" else "has no answer to tell"
         raise LastingError(f"The question of {subject.name} {why}, so the composer has nothing to say.", "subject")
-    spans = pair.spans or (((0.0, subject.length_s),) if subject.length_s else ())
+    length_s = shown_length_s(subject)
+    spans = pair.spans or (((0.0, length_s),) if length_s else ())
     marks = " " + "".join(f"[{start:.1f}-{end:.1f}]" for start, end in spans) if arm.citations and spans else ""
     sentence = tell(pair.question, answer) + marks
     return f"{sentence}\nFinal answer: {answer}" if arm.answer == "withheld" else sentence

@@ -13,11 +13,14 @@ from curation.negatives import SEED, wrong_option
 from curation.synthesis import choosing
 from curation.synthesis.arms import PRESETS
 from curation.synthesis.choosing import Chosen, hard_option, offered, subject_of, subjects
+from curation.synthesis.rationales import read_rationale
+from curation.synthesis.writers.template import compose
 from store import clip_stream
-from store.clips import get_clip, get_qa_pair
+from store.clips import add_qa_pair, get_clip, get_qa_pair
 from store.database import open_store
 from store.errors import InputError, NotFoundError
-from tests.curation.synthesis.conftest import put_clip, put_question
+from store.records import EvidenceSpan, QAPair
+from tests.curation.synthesis.conftest import OPTIONS, put_clip, put_question
 
 WRONG = PRESETS["rationale"]["wrong"]
 FRAMES = PRESETS["rationale"]["given"]
@@ -56,6 +59,23 @@ def test_evidence_ends_where_the_clip_does(project: Path) -> None:
         put_clip(db, "short", length_s=20.0)  # its questions are shown at 26, 22 and 18 s
         found = next(one for one in subjects(db, "narrative", Chosen(words="short")))
     assert [pair.spans for pair in found.pairs] == [(), (), ((18.0, 20.0),)]
+
+
+def test_evidence_counts_from_the_start_of_a_questions_own_window_and_a_citation_of_it_is_sound(project: Path) -> None:
+    with open_store(project) as db:
+        clip = get_clip(db, put_clip(db, "windowed", questions=0))
+        assert clip is not None
+        for name, window in (("1", (10.0, 20.0)), ("2", (0.0, 13.0)), ("3", (None, None))):
+            pair = QAPair(f"q{name}", clip.id, name, "what does he do", OPTIONS[1], OPTIONS, 1, "TN", None, *window)
+            add_qa_pair(db, pair, [EvidenceSpan(pair.id, 0, 12.0, 15.0)])
+        add_qa_pair(db, replace(pair, id="q4", external_id="4", window_start_s=10.0, window_end_s=20.0), [])
+        found = list(subjects(db, "rationale", Chosen(words="windowed")))
+        (narrative,) = subjects(db, "narrative", Chosen(words="windowed"))
+    assert [(one.start_s, one.pairs[0].spans) for one in found] == [(10.0, ((2.0, 5.0),)), (0.0, ((12.0, 13.0),)), (0.0, ((12.0, 15.0),)), (10.0, ())]
+    assert [pair.spans for pair in narrative.pairs] == [((12.0, 15.0),)] * 3 + [()]
+    for one in found:
+        arm = replace(FRAMES, shown="nothing")
+        assert [cited.problem for cited in read_rationale(compose(one, arm), one, arm, ()).citations] == [None]
 
 
 @pytest.mark.parametrize(("health", "length_s"), [("ok", None), ("unreadable", 30.0), ("damaged", 30.0)])

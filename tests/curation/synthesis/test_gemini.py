@@ -108,6 +108,12 @@ def test_pictures_go_between_the_words_in_their_order(server: ModelServer, tmp_p
     assert (data["mimeType"], base64.urlsafe_b64decode(data["data"])) == ("image/jpeg", path.read_bytes())
 
 
+def test_a_picture_that_is_gone_is_drawn_anew_and_not_a_death_of_the_worker(server: ModelServer, tmp_path: Path) -> None:
+    error = failure(server, (), ask_of("[1.5 s]", Picture(tmp_path / "gone.jpg", 1.5), "What is seen?"))
+    assert (type(error), error.code) == (PassingError, "showing") and "1.5 s" in str(error)
+    assert not server.questions
+
+
 @pytest.mark.filterwarnings("ignore:A_NEW_REASON")
 @pytest.mark.parametrize(
     ("act", "code", "words"),

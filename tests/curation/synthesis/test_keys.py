@@ -49,6 +49,13 @@ def test_a_key_is_cut_out_of_every_text_in_every_form(key: str, before: str, beh
         assert HIDDEN in told
 
 
+def test_a_key_that_stands_where_the_name_of_its_variable_belongs_is_refused_and_not_repeated() -> None:
+    spec = WriterSpec("openai", "m", "http://localhost:1/v1", key_variable="sk-proj-abc")
+    with pytest.raises(InputError, match="by its name") as refused:
+        key_of(spec, {"sk-proj-abc": KEY})
+    assert "sk-proj" not in str(refused.value) and "sk-proj" not in str(needs(spec))
+
+
 def test_without_a_key_nothing_is_cut_out() -> None:
     assert redact("a text", Secret("")) == "a text"
 

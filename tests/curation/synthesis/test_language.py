@@ -48,3 +48,10 @@ def test_names_and_numbers_do_not_make_a_text_foreign() -> None:
 def test_the_model_is_loaded_only_when_a_text_is_judged() -> None:
     told = "import sys, curation.synthesis.language; sys.exit(any(name.startswith('py3langid') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
+
+
+def test_a_text_in_the_words_of_its_source_needs_no_model_and_one_in_others_does() -> None:
+    for words, loaded in (("The boy did run behind the sofa to catch the ball, and the dog barks at him.", False), (SPOKEN["German"][0], True)):
+        judge = f"from curation.synthesis.language import is_foreign; is_foreign({words!r}, {ENGLISH!r})"
+        asked = f"import sys; {judge}; sys.exit('py3langid' in sys.modules)"
+        assert bool(subprocess.run([sys.executable, "-c", asked], check=False).returncode) is loaded

@@ -100,6 +100,12 @@ def test_pictures_go_between_the_words_in_their_order(server: ModelServer, tmp_p
     assert (kind, base64.b64decode(data)) == ("data:image/jpeg;base64", path.read_bytes())
 
 
+def test_a_picture_that_is_gone_is_drawn_anew_and_not_a_death_of_the_worker(server: ModelServer, tmp_path: Path) -> None:
+    error = failure(server, (), ask=ask_of("[1.5 s]", Picture(tmp_path / "gone.jpg", 1.5), "What is seen?"))
+    assert (type(error), error.code) == (PassingError, "showing") and "1.5 s" in str(error)
+    assert not server.questions
+
+
 def test_a_video_is_no_part_of_this_protocol(server: ModelServer, tmp_path: Path) -> None:
     error = failure(server, (), ask=ask_of(Film(tmp_path / "film", "d" * 64, 0.0, None)))
     assert isinstance(error, LastingError)
@@ -234,6 +240,12 @@ def test_empty_cut_and_foreign_answers_are_given_on_as_they_are(server: ModelSer
     thought = asked(server, [malformed('{"choices": [{"message": {"content": null}, "finish_reason": "length"}], "usage": {"completion_tokens": 64}}')])
     assert thought == Reply("", cut=True, tokens_out=64)
     assert asked(server, [malformed('{"choices": [{"message": {"content": [{"type": "text", "text": "In "}, {"text": "parts."}]}}]}')]).text == "In parts."
+
+
+@pytest.mark.parametrize("count", ["-1", "true", '"12"', "1.5", "null"])
+def test_a_count_of_tokens_that_is_none_is_not_known(server: ModelServer, count: str) -> None:
+    told = f'{{"choices": [{{"message": {{"content": "He runs."}}}}], "usage": {{"prompt_tokens": {count}, "completion_tokens": 3}}}}'
+    assert asked(server, [malformed(told)]) == Reply("He runs.", tokens_out=3)
 
 
 def test_a_model_that_wants_the_other_name_for_the_most_tokens_gets_it_from_then_on(server: ModelServer) -> None:

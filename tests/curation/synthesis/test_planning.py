@@ -265,6 +265,7 @@ SUBJECTS = [
     replace(SUBJECT, qa_id="other"),
     replace(SUBJECT, digest="e" * 64),
     replace(SUBJECT, end_s=8.0),
+    replace(SUBJECT, length_s=8.0),
     replace(SUBJECT, said={**SUBJECT.said, "lines": []}),
     *(
         replace(SUBJECT, pairs=(replace(PAIR, **changed),))
@@ -285,6 +286,9 @@ def test_what_is_not_shown_does_not_decide_the_words() -> None:
     blind = replace(PLAN, arm=replace(PLAN.arm, shown="nothing"), view={})
     assert key_of(blind, replace(SUBJECT, digest=None, said={}), 0) == key_of(blind, SUBJECT, 0)
     assert key_of(PLAN, replace(SUBJECT, digest=None), 0) != key_of(PLAN, SUBJECT, 0), "the control"
+    narrative = replace(SUBJECT, kind="narrative", qa_id=None)
+    assert key_of(blind, replace(narrative, length_s=None), 0) == key_of(blind, narrative, 0), "no word of a narrative's prompt tells the length"
+    assert key_of(blind, replace(SUBJECT, length_s=None), 0) != key_of(blind, SUBJECT, 0)
 
 
 WORDS = st.text(min_size=1, max_size=12)

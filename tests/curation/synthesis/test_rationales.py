@@ -158,6 +158,14 @@ def test_what_is_not_as_asked_is_counted_and_only_where_it_was_asked_for() -> No
         "\n**Final answer: B. to run**",
         "\nFinal answer:\nB. to run\n",
         "\n### Final answer: B. to run",
+        "\n### Final answer\nB. to run",
+        "\n---\nFinal answer: B. to run",
+        "\nFinal answer: B. to run\n```",
+        "\nFinal answer：B. to run",
+        "\nFinal answer - B. to run",
+        "\nThe final answer is B. to run",
+        "Therefore, the final answer is: **B. to run**",
+        "\nFinal answer: A. to hide\nFinal answer: B. to run",
     ],
 )
 def test_the_final_answer_is_cut_off_however_it_is_set(end: str) -> None:
@@ -165,9 +173,17 @@ def test_the_final_answer_is_cut_off_however_it_is_set(end: str) -> None:
     assert (reading.text, reading.answer) == ("He runs.", "B. to run")
 
 
+def test_a_final_answer_is_cut_out_also_where_a_writer_says_more_behind_it_or_begins_with_it() -> None:
+    behind = read("He runs. [1.0-2.0]\nFinal answer: B. to run\n\nHe runs fast. [2.0-3.0]", WITHHELD)
+    assert (behind.text.split(), behind.answer) == (["He", "runs.", "He", "runs", "fast."], "B. to run")
+    assert [(behind.text[one.start : one.end], one.start_s) for one in behind.citations] == [("He runs.", 1.0), ("He runs fast.", 2.0)]
+    ahead = read("Final answer: B. to run\nHe runs. [1.0-2.0]", WITHHELD)
+    assert (ahead.text, ahead.answer) == ("He runs.", "B. to run")
+
+
 def test_a_text_that_speaks_of_a_final_answer_keeps_it() -> None:
-    text = "The judge asks for the final answer: yes, says she."
-    assert (read(text, WITHHELD).text, read(text, WITHHELD).answer) == (text, None)
+    for text in ("The judge asks for the final answer: yes, says she.", "He nods. The final answer is a nod of the judge."):
+        assert (read(text, WITHHELD).text, read(text, WITHHELD).answer) == (text, None)
 
 
 def test_the_arm_that_is_meant_when_nobody_chooses_tells_the_answer_and_asks_for_citations() -> None:
