@@ -66,10 +66,10 @@ def place_of(db: sqlite_utils.Database, candidate_ids: Iterable[str]) -> int:
 def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: int) -> list[Pair]:
     """Return the first pairs that wait for this annotator, from those that candidate number `start` brought with it on.
 
-    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own or was made for a pair, the
-    annotator neither chose between them nor passed them by, and nothing beside them gives away what the annotator is still to answer blind. A
-    pair comes in with its later candidate, so that pairs only ever join at the end, and whoever goes through them in order can go on where the
-    last one was. Grows with the candidates between `start` and the last pair returned.
+    Both are of one subject and kind and differ in text, their clip can be watched, neither is the annotator's own, was made for a pair or,
+    unless somebody queued it, written for a wrong answer, the annotator neither chose between them nor passed them by, and nothing beside them
+    gives away what the annotator is still to answer blind. A pair comes in with its later candidate, so that pairs only ever join at the end, and
+    whoever goes through them in order can go on where the last one was. Grows with the candidates between `start` and the last pair returned.
     """
     rows = db.query(
         """SELECT min(x.id, y.id) AS a_id, max(x.id, y.id) AS b_id FROM candidate y
@@ -78,6 +78,9 @@ def fresh_pairs(db: sqlite_utils.Database, annotator: str, start: int, limit: in
              AND EXISTS (SELECT 1 FROM watchable_clip w WHERE w.id = y.clip_id)
              AND NOT EXISTS (SELECT 1 FROM generator g WHERE g.id IN (x.generator_id, y.generator_id)
                              AND (g.kind = 'person' AND g.name = :who OR g.name = :made_wrong))
+             AND NOT EXISTS (SELECT 1 FROM candidate t JOIN generator g ON g.id = t.generator_id
+                             WHERE t.id IN (x.id, y.id) AND 'wrong' IN (json_extract(g.settings, '$.arm.answer'), json_extract(g.settings, '$.answer'))
+                               AND NOT EXISTS (SELECT 1 FROM queue_entry e WHERE e.candidate_id = t.id))
              AND NOT EXISTS (SELECT 1 FROM comparison c WHERE c.annotator = :who AND c.a_id = min(x.id, y.id) AND c.b_id = max(x.id, y.id) AND c.round = 1)
              AND (SELECT json_extract(o.payload, '$.outcome') FROM operation o
                   WHERE o.candidate_id = min(x.id, y.id) AND o.annotator = :who AND o.round = 1 AND o.kind = 'compare'

@@ -13,6 +13,7 @@ from curation.curating import AcceptRule, accepted_rows, pair_rows
 from curation.negatives import make_negatives
 from curation.pairing import Evidence, pair_of, propose_pairs
 from store.candidates import add_candidate, candidate_of, generator_of
+from store.comparisons import fresh_pairs
 from store.database import open_store
 from store.pairs import add_pair, list_pairs, set_pair_state
 from store.queue import enqueue, entry_of
@@ -111,3 +112,16 @@ def test_a_batch_of_all_takes_it_only_when_it_was_queued_on_purpose(db: sqlite_u
     assert entry and (entry.batch_id == "default") == (answer == "wrong")
     if answer == "wrong":
         assert make_batch(db, BatchRequest("two"), "Ada").moved == 1
+
+
+@pytest.mark.parametrize("answer", ARMS)
+def test_it_is_compared_only_when_somebody_has_queued_it(db: sqlite_utils.Database, answer: str) -> None:
+    seeded = seed_project(db)
+    text = text_for(db, seeded, answer)
+    other = generator_of("imported", "another")
+    beside = candidate_of("rationale", seeded.clip.id, seeded.qa.id, other, "He runs after it.")
+    add_candidate(db, beside, other)
+    pair = tuple(sorted((text.id, beside.id)))
+    assert (pair in fresh_pairs(db, "cleo", 0, 50)) is (answer == "given"), "the control is the same text with the given answer"
+    enqueue(db, text.id, 2)
+    assert pair in fresh_pairs(db, "cleo", 0, 50)
