@@ -1,11 +1,13 @@
 """What every test may ask for."""
 
+import asyncio
 import os
 
 # One thread a process, as runs have it on tiny models: two workers with two threads each on two cores wait for one another more than they reckon.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,34 @@ def chromium() -> Iterator[Browser]:
         browser = launch(playwright)
         yield browser
         browser.close()
+
+
+@contextmanager
+def _own_loop(item: pytest.Item) -> Iterator[None]:
+    """Hide from a test without a browser that a loop runs in this thread: Chromium's driver leaves one, and asyncio.run would refuse to begin."""
+    loop = asyncio._get_running_loop()
+    if loop is None or "chromium" in getattr(item, "fixturenames", ()):
+        yield
+        return
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Set a test up without the browser's loop."""
+    with _own_loop(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Run a test without the browser's loop."""
+    with _own_loop(item):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curation.synthesis.answers import words_of
 from curation.synthesis.journal import RESULTS, read_lines
 from curation.synthesis.plan import Item, Limits, SynthesisPlan
 from curation.synthesis.plan_files import read_plan
@@ -97,6 +96,8 @@ def estimate(items: Iterable[Item], plan: SynthesisPlan, picture_tokens: float |
     takes what the person says, and an answer from nothing to the most that is allowed. By earlier answers N items take
     N m -+ 1.96 s sqrt(N + N^2 / n) tokens, of the mean m and the standard deviation s of n answers: the 95 % interval of a sum.
     """
+    from curation.synthesis.answers import words_of  # the app, which estimates only when asked, starts without it
+
     count = characters = 0
     is_asked = plan.writer.kind != "template"
     for item in items:

@@ -17,8 +17,8 @@ import numpy as np
 from curation.study.rates import Rate, rate_of
 from curation.synthesis.arms import PRESETS, Arm
 from curation.synthesis.choosing import Chosen, subjects
-from curation.synthesis.narratives import numbered, read_narrative, stated_at, told_at
-from curation.synthesis.order import OrderScore, score
+from curation.synthesis.narratives import read_narrative, stated_at, told_at
+from curation.synthesis.order import OrderScore, numbered, score
 from curation.synthesis.subjects import Subject
 from curation.synthesis.writers.template import compose
 from store.database import open_store

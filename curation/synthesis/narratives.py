@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from curation.claims import ClaimSpan, sentence_claims
 from curation.synthesis.arms import Arm
-from curation.synthesis.order import certain_order, plan_lines, score, told_order
+from curation.synthesis.order import certain_order, numbered, plan_lines, score
 from curation.synthesis.plan import PromptText
 from curation.synthesis.prompts import fill
 from curation.synthesis.reading import Problem, Reading, Source
@@ -29,12 +29,6 @@ _UNIT = r"(?:s|secs?|seconds?)"
 _TIME = re.compile(
     rf"(?:\b(?:from|between|at|around)\s+|[\[(])([0-9]+(?:\.[0-9]+)?)(?:\s*{_UNIT})?(?:\s*(?:to|and|until|-|–)\s*[0-9.]+)?\s*{_UNIT}\b", re.IGNORECASE
 )
-
-
-def numbered(subject: Subject, arm: Arm) -> tuple[Told, ...]:
-    """Return the pairs with a known answer as the arm lists them; the k-th is called Qk, from 1."""
-    known = [pair for pair in subject.pairs if pair.answer is not None]
-    return tuple(known[place] for place in told_order(known, arm))
 
 
 def narrative_prompt(subject: Subject, arm: Arm, template: PromptText) -> str:

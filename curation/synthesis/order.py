@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from curation.synthesis.arms import Arm
-from curation.synthesis.subjects import Told
+from curation.synthesis.subjects import Subject, Told
 
 Span = tuple[float, float]  # seconds, start before end
 
@@ -90,6 +90,12 @@ def told_order(pairs: Sequence[Told], arm: Arm) -> tuple[int, ...]:
         else:
             groups.append((span, [place]))
     return tuple(place for _, places in sorted(groups, key=lambda group: group[0]) for place in places)
+
+
+def numbered(subject: Subject, arm: Arm) -> tuple[Told, ...]:
+    """Return the pairs with a known answer as the arm lists them; the k-th is called Qk, from 1."""
+    known = [pair for pair in subject.pairs if pair.answer is not None]
+    return tuple(known[place] for place in told_order(known, arm))
 
 
 def plan_order(pairs: Sequence[Told], delta_s: float = 0.0) -> tuple[int, ...]:

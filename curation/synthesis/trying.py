@@ -15,10 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.synthesis.answers import compose, read
-from curation.synthesis.asking import show
 from curation.synthesis.budget import money_of
-from curation.synthesis.faults import Fault
 from curation.synthesis.pictures import Shower
 from curation.synthesis.plan import Item, SynthesisPlan
 from curation.synthesis.plan_files import item_json, item_of, plan_json, plan_of
@@ -91,6 +88,8 @@ def _in_child(data: Path, plan: SynthesisPlan, item: Item, ask: bool) -> Tried:
 
 
 async def _try(data: Path, plan: SynthesisPlan, item: Item, ask: bool) -> Tried:
+    from curation.synthesis.asking import show  # in the child alone, like all that asks: the app starts without it
+
     # A shower keeps its pictures in a directory; here they are gone with it.
     with tempfile.TemporaryDirectory() as folder:
         shower = Shower(data, Path(folder))
@@ -103,6 +102,8 @@ async def _try(data: Path, plan: SynthesisPlan, item: Item, ask: bool) -> Tried:
 
 
 async def _asked(data: Path, plan: SynthesisPlan, item: Item, parts: Sequence[Part], shown_s: Sequence[float], seen: Tried) -> Tried:
+    from curation.synthesis.answers import compose
+
     writer, begun = make_writer(plan.writer, data, plan.view), time.monotonic()
     try:
         reply = await writer.write(compose(item, plan, tuple(parts)))
@@ -114,6 +115,9 @@ async def _asked(data: Path, plan: SynthesisPlan, item: Item, parts: Sequence[Pa
 
 
 def _read(item: Item, plan: SynthesisPlan, reply: Reply, shown_s: Sequence[float]) -> dict[str, Any]:
+    from curation.synthesis.answers import read
+    from curation.synthesis.faults import Fault
+
     found = read(item, plan, reply, tuple(shown_s) if reply.shown_s is None else reply.shown_s)
     outcome = {"problem": found.sentence} if isinstance(found, Fault) else {"reading": found}
     return {"reply": reply.text, **outcome, "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out, "model": reply.model}

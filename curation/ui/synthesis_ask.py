@@ -9,7 +9,7 @@ import gradio as gr
 
 from curation.synthesis.arms import PRESETS, Arm, arm_of
 from curation.synthesis.choosing import offered
-from curation.synthesis.narratives import numbered
+from curation.synthesis.order import numbered
 from curation.synthesis.ordering import command_of
 from curation.synthesis.plan import Item, SynthesisPlan
 from curation.synthesis.planning import plan_run, survey

@@ -11,7 +11,7 @@ import sqlite_utils
 
 from curation.synthesis.arms import read_arm
 from curation.synthesis.choosing import subject_of
-from curation.synthesis.narratives import numbered
+from curation.synthesis.order import numbered
 from curation.synthesis.plan_files import read_plan
 from curation.synthesis.reading import Problem, Reading, citations_of, sources_of
 from curation.synthesis.status import dead_letters, list_directories

@@ -191,8 +191,8 @@ def open_page(context: BrowserContext, server: Server) -> Page:
     return page
 
 
-def intercept(page: Page, answer: Callable[[Route], object]) -> None:
-    """Hand the operations that the page sends to `answer`, from now on; `page.unroute(OPERATIONS)` ends it.
+def intercept(page: Page, answer: Callable[[Route], object], where: str | re.Pattern[str] = OPERATIONS, probe: str = "/api/desk/operations?probe") -> None:
+    """Hand what the page sends to `where`, by default its operations, to `answer`, from now on; `page.unroute(where)` ends it. `probe` is sent there too.
 
     Chromium says yes to a route a moment before its first request takes it; on a slow machine the next key press was faster. So it is asked until it does.
     """
@@ -205,9 +205,9 @@ def intercept(page: Page, answer: Callable[[Route], object]) -> None:
         else:
             answer(route)
 
-    page.route(OPERATIONS, take)
+    page.route(where, take)
     for _ in range(500):
-        page.evaluate("fetch('/api/desk/operations?probe').then(() => null, () => null)")
+        page.evaluate("probe => fetch(probe).then(() => null, () => null)", probe)
         if probes:
             return
     raise AssertionError("the route never took a request")

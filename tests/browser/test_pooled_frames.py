@@ -11,7 +11,7 @@ from store.clips import add_clip
 from store.database import open_store
 from store.records import Clip
 from store.rows import digest_id
-from tests.browser.conftest import Server, frame_on_screen
+from tests.browser.conftest import Server, frame_on_screen, intercept
 from tests.browser.test_accessibility import THEMES, findings, is_dark
 from training.pooling import METHODS
 from training.ui.frames import offered
@@ -225,7 +225,7 @@ def test_when_a_clip_does_not_come_the_one_before_stops_and_there_is_a_way_on(pa
     page.get_by_text("Try again").click()
     expect(page.locator(READY)).to_be_visible()
     expect(page.locator(".fr-head.on")).to_contain_text("1 0.0–0.5 s")
-    page.route(POOLED, lambda route: route.fulfill(status=401, json={"error": "Sign in first."}))
+    intercept(page, lambda route: route.fulfill(status=401, json={"error": "Sign in first."}), POOLED, "/api/frames/pooled/none?probe")
     page.keyboard.press("n")
     href = page.locator("#frames-problem a").get_attribute("href")
     assert href == "/login?next=" + quote(f"/frames?clip={CLIP}&first=5&window_s=0.5", safe=""), "back to what was asked for"

@@ -373,6 +373,7 @@ def test_no_damage_to_a_file_is_more_than_a_sentence_or_rejections(name: str) ->
         "tvqaplus": json.dumps([tvqa(), tvqa(qid=8)], indent=1),
         "reasonvqa": json.dumps([reason(), reason(index=1)], indent=1),
         "jsonl": '{"record": "clip", "dataset": "d", "id": "c", "video": "c.mp4"}\n{"record": "qa", "dataset": "d", "clip": "c", "id": "1", "question": "why"}',
+        "texts": "dataset,clip,qa,text,generator\nd,c,1,He runs to catch it.,some-model\nd,c,,They play and laugh.,some-model\n",
     }[name]
     chance = random.Random(name)
     for _ in range(150):

@@ -5,6 +5,8 @@ Every node must see the repository and the data directory under the same paths. 
 
 import logging
 import os
+import signal
+import threading
 from collections import deque
 from typing import Any
 
@@ -24,6 +26,7 @@ class RayExecutor:
         """Start Ray here, or join the cluster that RAY_ADDRESS names. Raises InputError when Ray is not installed, StorageError when it cannot start."""
         self.slots = slots
         self._command = command
+        self._before = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own there, and leaves it
         self._ray, self._is_ours = _started(slots)
         # Death is ours to judge: Ray's own retries would not know what was in flight.
         self._remote = self._ray.remote(num_cpus=1, max_retries=0)(_run_here())
@@ -54,6 +57,8 @@ class RayExecutor:
             self._ray.cancel(ref, force=True)
         if self._is_ours:
             self._ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
     def _fill(self) -> None:
         while self._waiting and len(self._out) < self.slots:

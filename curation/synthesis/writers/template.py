@@ -7,8 +7,7 @@ a model would have found. It speaks the markup that models are asked for, and is
 from collections.abc import Sequence
 
 from curation.synthesis.arms import Arm
-from curation.synthesis.narratives import numbered
-from curation.synthesis.order import hull, plan_order
+from curation.synthesis.order import hull, numbered, plan_order
 from curation.synthesis.rationales import shown_length_s
 from curation.synthesis.register import named_in
 from curation.synthesis.subjects import Subject, Told

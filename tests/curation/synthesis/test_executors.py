@@ -31,10 +31,12 @@ def ray_here() -> Iterator[None]:
     """One Ray for all tests of this file: it takes seconds to start."""
     import ray
 
+    before = signal.getsignal(signal.SIGTERM)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=80 << 20)
     yield
     ray.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(params=["local", "ray"])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from curation.claims import sentence_claims
 from curation.synthesis.arms import PRESETS, Arm
-from curation.synthesis.narratives import narrative_prompt, numbered, read_narrative, stated_at, told_at
+from curation.synthesis.narratives import narrative_prompt, read_narrative, stated_at, told_at
+from curation.synthesis.order import numbered
 from curation.synthesis.prompts import check, load
 from curation.synthesis.reading import Reading, Source
 from curation.synthesis.writers.template import compose

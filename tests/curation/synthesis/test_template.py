@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from curation.claims import sentence_claims
 from curation.synthesis.arms import Arm, arm_of
-from curation.synthesis.narratives import numbered, read_narrative
-from curation.synthesis.order import score
+from curation.synthesis.narratives import read_narrative
+from curation.synthesis.order import numbered, score
 from curation.synthesis.rationales import read_rationale
 from curation.synthesis.subjects import Subject, Told
 from curation.synthesis.telling import is_by_rule, tell
