@@ -311,6 +311,7 @@ def test_the_next_clip_is_swapped_in_with_its_first_frame_found(page: Page, name
             await opened(clip);
             player.preload(next);
             await new Promise((resolve) => player.spare.addEventListener("seeked", resolve, { once: true }));
+            while (!player.reports.has(player.spare)) await new Promise(requestAnimationFrame); // it is said which frame that is a moment later
             let seeks = 0;
             player.spare.addEventListener("seeking", () => { seeks += 1; });
             await opened(next);

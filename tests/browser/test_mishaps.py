@@ -1,11 +1,12 @@
 """What seldom goes wrong, and then held up or lost something: answers that overtake each other, a tab in the background, a dialog closed by force."""
 
 import json
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, open_page, select_words
+from tests.browser.conftest import OPERATIONS, TEXTS, Server, expect_saved, intercept, open_page, select_words
 from tests.browser.test_desk import press, work_of
 from tests.browser.test_flow import Held
 from tests.browser.test_keymap import remap
@@ -197,10 +198,11 @@ def test_an_act_while_the_item_to_undo_is_fetched_is_not_what_is_undone(context_
     expect(page.locator("#desk-text")).to_have_text(TEXTS["rival"])
     expect_saved(page)
     page.reload()
+    expect(page.locator("#desk-text")).to_have_text(TEXTS["rival"])
     expect(page.locator("#desk")).to_have_attribute("data-ready", "true")
     fetched: list[Route] = []
-    page.route("**/api/desk/item/*", lambda route: fetched.append(route))
-    with page.expect_request("**/api/desk/item/*"):
+    intercept(page, fetched.append, re.compile("/api/desk/item/"), "/api/desk/item/none?probe")
+    with page.expect_request(re.compile("/api/desk/item/")):
         press(page, "z")
     press(page, "u")
     expect_saved(page)

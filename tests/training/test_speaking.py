@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -26,8 +28,30 @@ from training.jobs import load_config
 from training.pictures import pictures_seen
 from training.speaking import Speaker, load, tokens_asked, used_by_a_run
 
+Answer = TypeVar("Answer")
 VIEW = {"layout": "interleaved", "frames": 3, "longest_px": 64, "max_lines": 8}
 LINES = [[0.2, 0.9, "Look!"], [5.0, 6.0, "Too late."]]
+
+
+@dataclass(frozen=True)
+class LoopApart:
+    """A loop in a thread of its own: it lives for the whole file, and the browser of other tests may have one in this thread."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, act: Coroutine[Any, Any, Answer]) -> Answer:
+        return asyncio.run_coroutine_threadsafe(act, self.loop).result()
+
+
+@contextmanager
+def loop_apart() -> Iterator[LoopApart]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield LoopApart(loop)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
 
 
 @dataclass
@@ -40,7 +64,7 @@ class Room:
     config: RunConfig
     base: Speaker
     adapter: Speaker
-    runner: asyncio.Runner
+    runner: LoopApart
     writer: LocalModel
 
     def request(self, prompt: str = "Why does the bar move?", **changes: Any) -> dict[str, Any]:
@@ -65,7 +89,7 @@ def room(shared_studio: Studio) -> Iterator[Room]:
     processor = models.load_processor(source)
     base = Speaker(studio.data, source, None, config, models.load_model(source, config.quantisation).eval(), processor)
     adapted = writing.with_adapters(source, config.quantisation, {"adapter": directory / "adapter"})
-    with asyncio.Runner() as runner:
+    with loop_apart() as runner:
         writer = LocalModel(WriterSpec("local", config.model, run_id=run.id, answer_s=60.0), studio.data, VIEW)
         yield Room(studio, run.id, directory, config, base, replace(base, run_id=run.id, model=adapted), runner, writer)
         runner.run(writer.close())
