@@ -30,11 +30,11 @@ class OpenAICompatible:
 
     def __init__(self, spec: WriterSpec, secret: Secret) -> None:
         self._spec, self._secret = spec, secret
-        self._url = f"{base_of(spec.address)}/chat/completions"
-        self._who = httpx.URL(self._url).host
+        self._url = httpx.URL(f"{base_of(spec.address)}/chat/completions")  # read once, and not for each question
+        self._who = self._url.host
         # Every server knows max_tokens but the newer models of OpenAI itself, which say so and want the other name.
         self._most = "max_tokens"
-        self._client = client_to(self._url, spec.answer_s, secret.reveal())
+        self._client = client_to(str(self._url), spec.answer_s, secret.reveal())
 
     async def write(self, ask: Ask) -> Reply:
         """Return the answer of the model."""
