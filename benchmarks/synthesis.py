@@ -59,7 +59,7 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
     rows = []
     with serving(DELAY_MS) as server:
         asked(order(folder, IN_FLIGHT, server.address, name="warm", limits=Limits(in_flight=IN_FLIGHT)))  # the language model is loaded once a process
-        for pairs, goal in ((3, ">= 0.9"), (PAIRS, None)):
+        for pairs in (3, PAIRS):
             one_s, _ = timed(order(folder, alone, server.address, name=f"one-{pairs}", pairs=pairs, limits=Limits(in_flight=1)))
             took_s, cpu_s = timed(order(folder, items, server.address, name=f"many-{pairs}", pairs=pairs, limits=Limits(in_flight=IN_FLIGHT)))
             what = f"narratives of {pairs} pairs, {IN_FLIGHT} in flight, a server that takes {DELAY_MS:.0f} ms"
@@ -67,7 +67,7 @@ def throughput(folder: Path, rounds: int) -> list[Row]:
             seen = server.counts()["most_in_flight"]
             control = f"n = {items:,}; 1 in flight takes {times:.3g} times as long an item (ideal {IN_FLIGHT}, n = {alone}); the server saw {seen}"
             speed = f"the same run; prompt, checks and HTTP are in it; a million additions took {loop_ms():.0f} ms"
-            rows.append(judged(f"throughput as a share of the ideal: {what}", ideal_s / took_s, "of 1", goal, control))
+            rows.append(judged(f"throughput as a share of the ideal: {what}", ideal_s / took_s, "of 1", ">= 0.9", control))
             rows.append(judged(f"the runner, narratives of {pairs} pairs", 1000 * cpu_s / items, "ms CPU an item", None, speed))
     return rows
 
